@@ -1,0 +1,115 @@
+#pragma once
+
+#include "lcip-cpu.h"
+#include "lcip-operator.h"
+#include "lcip-team.h"
+
+G_BEGIN_DECLS
+
+typedef enum { LCIP_DEVICE_CPU, LCIP_DEVICE_OPENCL, LCIP_DEVICE_REMOTE, LCIP_N_DEVICE_KINDS } LcipDeviceKind;
+
+/** LcipNumerics: how far a kernel's result may be from the reference's.
+ * EXACT: bit for bit. REASSOCIATED: sums in another order. WINOGRAD: other products too. */
+typedef enum {
+  LCIP_NUMERICS_EXACT,
+  LCIP_NUMERICS_REASSOCIATED,
+  LCIP_NUMERICS_WINOGRAD
+} LcipNumerics;
+
+/** LcipBlob: prepared weights; immutable, atomically reference-counted, shared by all instances. */
+typedef struct _LcipBlob LcipBlob;
+/** lcip_blob_new: zeroed, LCIP_TENSOR_ALIGN aligned; NULL when it cannot be allocated. */
+LcipBlob *lcip_blob_new(gsize size_bytes);
+LcipBlob *lcip_blob_ref(LcipBlob *blob);
+void lcip_blob_unref(LcipBlob *blob);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipBlob, lcip_blob_unref)
+void *lcip_blob_data(LcipBlob *blob);
+gsize lcip_blob_bytes(const LcipBlob *blob);
+
+/** LcipPortFormats: the formats of a step's inputs and outputs, for the kernel to settle. On entry
+ * @inputs are the formats the tensors have now (preferences); the kernel changes those that it
+ * cannot take (the plan then adds reorder steps) and sets every output. @n_* as in the step. */
+#define LCIP_MAX_PORTS 64
+typedef struct {
+  LcipFormat inputs[LCIP_MAX_PORTS];
+  LcipFormat outputs[LCIP_MAX_PORTS];
+} LcipPortFormats;
+
+/** LcipCall: one firing of a step by its kernel. All borrowed; scratch holds scratch_bytes().
+ * Views of constants are there too, unless prepared replaced them. */
+typedef struct {
+  const LcipStep *step;
+  LcipBlob *prepared;
+  LcipTensorView *inputs;
+  LcipTensorView *outputs;
+  void *scratch;
+  void *prepared_buffer; /* OpenCL: cl_mem with a copy of the blob */
+  void *scratch_buffer;  /* OpenCL: cl_mem */
+  guint64 frame;
+} LcipCall;
+
+typedef struct _LcipClQueue LcipClQueue;
+
+/** LcipKernel: the const descriptor at the end of every implementation file.
+ * @name: "conv-ref"; unique. @family: "reference", "openblas", "blocked", "opencl".
+ * @operators: NULL-terminated list of anchors, as "Conv" or "lcip.PictureToTensor".
+ * @needs: CPU features without which the kernel is passed over.
+ * @tolerance: largest |difference| / max(1, |reference|) that conformance allows; 0 for EXACT.
+ * @inplace: output 0 may share memory with input 0 of the same size and format, and with an
+ *   epilogue's side input.
+ * @supports: can it do this step? Settles @formats; otherwise FALSE with @reason set to a static
+ *   text that says what it cannot do.
+ * @scratch_bytes: may be NULL for none. @workers: size of the lane's team.
+ * @prepare: may be NULL. Turns constants into *@blob once, from step->constants.
+ * @prepared_inputs: bit i set: input i lives in the blob alone; its view's data is NULL.
+ * @run: CPU kernels. @enqueue: OpenCL kernels; puts its work on the in-order queue, waits for none.
+ *   Both allocate nothing and fail with an error that ends the run. Shapes in @step are planned,
+ *   those in the call's views actual.
+ * Results must not depend on thread count, splits or addresses. */
+typedef struct {
+  const char *name;
+  const char *family;
+  LcipDeviceKind device;
+  const char *const *operators;
+  LcipCpuFeatures needs;
+  LcipNumerics numerics;
+  float tolerance;
+  gboolean inplace;
+  guint64 prepared_inputs;
+  gboolean (*supports)(const LcipStep *step, LcipPortFormats *formats, const char **reason);
+  gsize (*scratch_bytes)(const LcipStep *step, const LcipPortFormats *formats, guint workers);
+  gboolean (*prepare)(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
+                      GError **error);
+  gboolean (*run)(const LcipCall *call, LcipTeam *team, GError **error);
+  gboolean (*enqueue)(const LcipCall *call, LcipClQueue *queue, GError **error);
+} LcipKernel;
+
+/** lcip_kernel_table: all kernels of the build, best first, references last. */
+const LcipKernel *const *lcip_kernel_table(guint *n);
+const LcipKernel *lcip_kernel_find(const char *name);
+/** lcip_kernel_handles: @kernel lists the anchor of @step, the CPU has what it needs. */
+gboolean lcip_kernel_handles(const LcipKernel *kernel, const LcipStep *step);
+/** lcip_kernel_supports: handles, and its supports() agrees. @reason may be NULL. */
+gboolean lcip_kernel_supports(const LcipKernel *kernel, const LcipStep *step,
+                              LcipPortFormats *formats, const char **reason);
+/** lcip_kernel_run_reference: runs @step on the reference kernels, on the calling thread, with
+ * dense host views; epilogues are applied by their own reference kernels. Used for folding and as
+ * the oracle of tests and `lcip verify`. */
+gboolean lcip_kernel_run_reference(const LcipStep *step, LcipTensorView *inputs,
+                                   LcipTensorView *outputs, GError **error);
+
+/** LCIP_FORMATS_DENSE: for supports(): everything dense. */
+void lcip_formats_dense(const LcipStep *step, LcipPortFormats *formats);
+/** lcip_step_all_f32: every present input and every output is f32 (inputs in @skip_mask aside). */
+gboolean lcip_step_all_f32(const LcipStep *step, guint64 skip_mask);
+
+/** lcip_epilogues_activation_only / ..: for supports(): FALSE with a reason when an epilogue is not
+ * one of Add (with a side input of the output's shape), Relu, Clip, LeakyRelu, Sigmoid, HardSwish,
+ * HardSigmoid, Tanh with constant bounds. */
+gboolean lcip_epilogues_common(const LcipStep *step, const char **reason);
+
+/** lcip_reorder_operator: LCIP's internal operator "lcip.Reorder": one input, one output, same
+ * logical tensor, other format. The plan adds such steps. */
+const LcipOperator *lcip_reorder_operator(void);
+
+G_END_DECLS

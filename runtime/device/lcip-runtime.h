@@ -1,0 +1,41 @@
+#pragma once
+
+#include "lcip-cl.h"
+#include "lcip-graph.h"
+
+G_BEGIN_DECLS
+
+/** LcipDevice: what a lane can be bound to. Immutable.
+ * @id: "cpu", "opencl:0", ... @units: processors or compute units. */
+typedef struct {
+  char *id;
+  char *name;
+  LcipLaneKind kind;
+  guint units;
+  guint64 memory_bytes;
+  char *driver;
+  LcipClDevice *cl; /* OpenCL devices */
+} LcipDevice;
+
+/** LcipRuntime: one per process: devices and prepared weights (shared, refcounted, keyed by weights,
+ * kernel and format). Thread-safe; the first call finds the devices. */
+typedef struct _LcipRuntime LcipRuntime;
+LcipRuntime *lcip_runtime_get(void);
+/** lcip_runtime_devices: LcipDevice; borrowed. The CPU first. */
+const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime);
+const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id);
+/** lcip_runtime_opencl_problem: why there is no OpenCL device, or NULL. */
+const char *lcip_runtime_opencl_problem(LcipRuntime *runtime);
+/** lcip_runtime_prepare: the prepared blob of a step's constants, made once and shared. NULL blob and
+ * TRUE for kernels without prepare. */
+gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, const LcipStep *step,
+                              const LcipPortFormats *formats, LcipBlob **blob, GError **error);
+/** lcip_runtime_upload: a device buffer with @data, shared by all who ask with the same @owner
+ * pointer (a tensor or a blob, kept alive by the buffer). Free with lcip_cl_upload_unref(). */
+typedef struct _LcipClUpload LcipClUpload;
+LcipClUpload *lcip_runtime_upload(LcipRuntime *runtime, LcipClDevice *device, gconstpointer owner,
+                                  gsize size_bytes, const void *data, GError **error);
+LcipClMem lcip_cl_upload_buffer(LcipClUpload *upload);
+void lcip_cl_upload_unref(LcipClUpload *upload);
+
+G_END_DECLS

@@ -1,0 +1,93 @@
+#pragma once
+
+#include "lcip-plan.h"
+
+G_BEGIN_DECLS
+
+/* The inside of a plan, for the engine and the tests. Everything is immutable. */
+
+/** LcipPlanStore: where a tensor lies.
+ * ARENA: at offset_bytes of its lane's arena (host memory for CPU lanes, one cl_mem for OpenCL).
+ * TOKEN: in a token's host buffer: produced by one segment, read by others (channels).
+ * CONSTANT: in @constant; lanes on OpenCL read an upload of it. */
+typedef enum { LCIP_STORE_ARENA, LCIP_STORE_TOKEN, LCIP_STORE_CONSTANT } LcipPlanStore;
+
+/** LcipPlanTensor: @root: index of the tensor whose storage this one shares with another shape (view
+ * operators, in-place steps), or -1; then store, lane and offset are the root's. @src_segment: for
+ * TOKEN, who writes it. */
+typedef struct {
+  LcipTensorSpec spec;
+  LcipPlanStore store;
+  int root;
+  int lane;
+  int src_segment;
+  gsize offset_bytes;
+  gsize size_bytes;
+  LcipTensor *constant;
+} LcipPlanTensor;
+
+/** LcipPlanStepKind: KERNEL runs a kernel. UPLOAD and DOWNLOAD copy inputs[0] to outputs[0] between
+ * host (TOKEN) and device (ARENA) in an OpenCL segment. SOURCE gives the picture of a source actor
+ * or a graph input; SINK takes a sink actor's inputs or a graph output. */
+typedef enum {
+  LCIP_STEP_KERNEL,
+  LCIP_STEP_UPLOAD,
+  LCIP_STEP_DOWNLOAD,
+  LCIP_STEP_SOURCE,
+  LCIP_STEP_SINK
+} LcipPlanStepKind;
+
+/** LcipPlanWork: what the engine needs of step i, beside its public LcipPlanStep.
+ * @step: descriptor with planned specs (formats included); its arrays are owned by the plan.
+ * @inputs, @outputs: tensor indices, -1 for an absent optional input.
+ * @graph_port: for SOURCE and SINK of a graph input or output its index, else -1 (the actor is
+ * public.actors[0]). */
+typedef struct {
+  LcipPlanStepKind kind;
+  LcipStep step;
+  LcipPortFormats formats;
+  LcipBlob *blob;
+  int *inputs;
+  int *outputs;
+  gsize scratch_bytes;
+  int graph_port;
+} LcipPlanWork;
+
+/** LcipPlanSegment: steps that one worker executes in a static order for one frame. Kind SOURCE is
+ * segment 0 (lane -1): all sources and graph inputs. Kind SINK is the last (lane -1). */
+typedef enum { LCIP_SEGMENT_SOURCE, LCIP_SEGMENT_WORK, LCIP_SEGMENT_SINK } LcipSegmentKind;
+typedef struct {
+  LcipSegmentKind kind;
+  int lane;
+  guint n_steps;
+  int *steps;
+} LcipPlanSegment;
+
+/** LcipPlanChannel: one FIFO: @tensor (a TOKEN) from segment to segment. A token with several
+ * channels is shared, not copied. @delay: zero-filled tokens before the first frame. */
+typedef struct {
+  int tensor;
+  int src_segment;
+  int dst_segment;
+  guint delay;
+} LcipPlanChannel;
+
+struct _LcipPlan {
+  gatomicrefcount refs;
+  LcipGraph *graph;
+  char *mapping;
+  GPtrArray *steps;    /* LcipPlanStep */
+  GPtrArray *works;    /* LcipPlanWork, same indices */
+  GPtrArray *actors;   /* LcipPlanActor, indices of the graph */
+  GPtrArray *lanes;    /* LcipPlanLane, indices of graph->lanes */
+  GArray *tensors;     /* LcipPlanTensor */
+  GArray *segments;    /* LcipPlanSegment */
+  GArray *channels;    /* LcipPlanChannel */
+  gsize *scratch_bytes; /* per lane: the largest of its steps */
+  gsize *edge_bytes;    /* per graph edge */
+};
+
+/** lcip_plan_root: the tensor that owns the storage of @tensor. */
+int lcip_plan_root(const LcipPlan *plan, int tensor);
+
+G_END_DECLS
