@@ -6,7 +6,12 @@
 
 G_BEGIN_DECLS
 
-typedef enum { LCIP_DEVICE_CPU, LCIP_DEVICE_OPENCL, LCIP_DEVICE_REMOTE, LCIP_N_DEVICE_KINDS } LcipDeviceKind;
+typedef enum {
+  LCIP_DEVICE_CPU,
+  LCIP_DEVICE_OPENCL,
+  LCIP_DEVICE_REMOTE,
+  LCIP_N_DEVICE_KINDS
+} LcipDeviceKind;
 
 /** LcipNumerics: how far a kernel's result may be from the reference's.
  * EXACT: bit for bit. REASSOCIATED: sums in another order. WINOGRAD: other products too. */

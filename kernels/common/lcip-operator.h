@@ -138,7 +138,8 @@ void lcip_attrs_unset(LcipAttrs *attrs, const char *name);
 /** lcip_attrs_get_text: the value as lcip_attrs_set_text() takes it back exactly (shortest floats
  * that round-trip); NULL for tensors and when neither value nor default exists. Transfer full. */
 char *lcip_attrs_get_text(const LcipAttrs *attrs, const char *name);
-/** lcip_attrs_names: names that are set (not defaults), sorted; free with g_free() the array only. */
+/** lcip_attrs_names: names that are set (not defaults), sorted; free with g_free() the array only.
+ */
 const char **lcip_attrs_names(const LcipAttrs *attrs, guint *n);
 /** lcip_attrs_check: every required attribute is there. */
 gboolean lcip_attrs_check(const LcipAttrs *attrs, GError **error);
@@ -160,12 +161,15 @@ const float *lcip_attrs_get_floats(const LcipAttrs *attrs, const char *name, gui
 /** LcipEpilogue: an operator applied to the anchor's only output, in order.
  * @side_input: index in step->inputs of its second operand (Add's residual; then the input has the
  *   output's shape), or -1 (activations).
- * @side_first: the side input is the operator's first operand (Sub, Div). */
+ * @side_first: the side input is the operator's first operand (Sub, Div).
+ * @clip_min, @clip_max: Clip's constant bounds (-INFINITY and INFINITY where it has none); Clip has
+ *   no side input. */
 typedef struct {
   const LcipOperator *op;
   const LcipAttrs *attrs;
   int side_input;
   gboolean side_first;
+  float clip_min, clip_max;
 } LcipEpilogue;
 
 /** LcipStep: an anchor operator with the tensors around it and its epilogues. Inputs of epilogues

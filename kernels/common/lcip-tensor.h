@@ -79,7 +79,8 @@ int lcip_format_block(LcipFormat format);
 LcipShape lcip_shape(int rank, ...); /* gint64 dims follow as int */
 LcipShape lcip_shape_from_dims(int rank, const gint64 *dims);
 gboolean lcip_shape_equal(const LcipShape *a, const LcipShape *b);
-/** lcip_shape_count: number of elements; -1 when a dimension is negative or the product overflows. */
+/** lcip_shape_count: number of elements; -1 when a dimension is negative or the product overflows.
+ */
 gint64 lcip_shape_count(const LcipShape *shape);
 /** lcip_shape_to_string: "1x256x256x3", "scalar" for rank 0. Transfer full. */
 char *lcip_shape_to_string(const LcipShape *shape);
@@ -104,7 +105,8 @@ LcipTensor *lcip_tensor_ref(LcipTensor *tensor);
 void lcip_tensor_unref(LcipTensor *tensor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipTensor, lcip_tensor_unref)
 const LcipTensorSpec *lcip_tensor_get_spec(const LcipTensor *tensor);
-/** lcip_tensor_get_shape: the actual shape, the spec's unless lcip_tensor_set_shape() changed it. */
+/** lcip_tensor_get_shape: the actual shape, the spec's unless lcip_tensor_set_shape() changed it.
+ */
 const LcipShape *lcip_tensor_get_shape(const LcipTensor *tensor);
 /** lcip_tensor_set_shape: sets the actual shape; only before the tensor is shared. */
 void lcip_tensor_set_shape(LcipTensor *tensor, const LcipShape *shape);
