@@ -8,7 +8,8 @@ G_BEGIN_DECLS
  * lcip_analysis_free().
  * @order: actors in firing order. @repetitions: firings of each actor per frame.
  * @specs: per actor, per output. @values: per actor, per output the constant it always gives, or
- *   NULL (shape arithmetic and constant folding). @edge_tokens: tokens that each edge's buffer needs. */
+ *   NULL (shape arithmetic and constant folding). @edge_tokens: tokens that each edge's buffer
+ * needs. */
 typedef struct {
   guint n_actors;
   int *order;

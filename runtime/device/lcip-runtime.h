@@ -17,8 +17,8 @@ typedef struct {
   LcipClDevice *cl; /* OpenCL devices */
 } LcipDevice;
 
-/** LcipRuntime: one per process: devices and prepared weights (shared, refcounted, keyed by weights,
- * kernel and format). Thread-safe; the first call finds the devices. */
+/** LcipRuntime: one per process: devices and prepared weights (shared, refcounted, keyed by
+ * weights, kernel and format). Thread-safe; the first call finds the devices. */
 typedef struct _LcipRuntime LcipRuntime;
 LcipRuntime *lcip_runtime_get(void);
 /** lcip_runtime_devices: LcipDevice; borrowed. The CPU first. */
@@ -26,8 +26,8 @@ const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime);
 const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id);
 /** lcip_runtime_opencl_problem: why there is no OpenCL device, or NULL. */
 const char *lcip_runtime_opencl_problem(LcipRuntime *runtime);
-/** lcip_runtime_prepare: the prepared blob of a step's constants, made once and shared. NULL blob and
- * TRUE for kernels without prepare. */
+/** lcip_runtime_prepare: the prepared blob of a step's constants, made once and shared. NULL blob
+ * and TRUE for kernels without prepare. */
 gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, const LcipStep *step,
                               const LcipPortFormats *formats, LcipBlob **blob, GError **error);
 /** lcip_runtime_upload: a device buffer with @data, shared by all who ask with the same @owner

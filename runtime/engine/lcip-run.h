@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/** LcipRun: a plan at work: sources, sinks, and one instance for each plan that has frames in flight.
- * Atomically reference-counted; functions may be called by any thread. */
+/** LcipRun: a plan at work: sources, sinks, and one instance for each plan that has frames in
+ * flight. Atomically reference-counted; functions may be called by any thread. */
 typedef struct _LcipRun LcipRun;
 
 typedef enum { LCIP_FRAME_DATA, LCIP_FRAME_ERROR } LcipFrameStatus;

@@ -80,7 +80,8 @@ typedef struct {
 } LcipPosition;
 
 /** LcipGraph: atomically reference-counted. The arrays are read directly; changes go through the
- * functions below. @opset: of the ONNX domain, 21 after import; @source_opset as the model had it. */
+ * functions below. @opset: of the ONNX domain, 21 after import; @source_opset as the model had it.
+ */
 typedef struct {
   gatomicrefcount refs;
   char *name;

@@ -6,7 +6,8 @@
 
 G_BEGIN_DECLS
 
-/** LCIP_IO_ERROR: what is wrong with a file. Messages read "FILE:LINE: <element>: expected ..., found
+/** LCIP_IO_ERROR: what is wrong with a file. Messages read "FILE:LINE: <element>: expected ...,
+ * found
  * ..." (XML) or "FILE: offset N: expected ..., found ..." (binary files). */
 #define LCIP_IO_ERROR (lcip_io_error_quark())
 GQuark lcip_io_error_quark(void);
@@ -18,9 +19,9 @@ typedef enum {
   LCIP_IO_ERROR_SIZE
 } LcipIoErrorCode;
 
-/** lcip_graph_load: reads LCIP's XML or an ONNX model, told apart by content. @problems may be NULL:
- * then a graph with problems is an error that lists them; otherwise actors that cannot run are
- * appended to @problems and the graph is returned all the same. Any thread. */
+/** lcip_graph_load: reads LCIP's XML or an ONNX model, told apart by content. @problems may be
+ * NULL: then a graph with problems is an error that lists them; otherwise actors that cannot run
+ * are appended to @problems and the graph is returned all the same. Any thread. */
 LcipGraph *lcip_graph_load(const char *path, GPtrArray *problems, GError **error);
 
 LcipGraph *lcip_xml_read(const char *path, GError **error);
@@ -28,7 +29,8 @@ LcipGraph *lcip_xml_read(const char *path, GError **error);
  * then the XML: temporary file, fsync, rename. Same graph, same bytes. */
 gboolean lcip_xml_write(const LcipGraph *graph, const char *path, GError **error);
 /** lcip_xml_to_string: the XML alone; @weights_name NULL for a graph without weights. */
-char *lcip_xml_to_string(const LcipGraph *graph, const char *weights_name, const char *weights_hash);
+char *lcip_xml_to_string(const LcipGraph *graph, const char *weights_name,
+                         const char *weights_hash);
 /** lcip_xml_validate: everything lcip_xml_read() checks, and the hash of the weights. */
 gboolean lcip_xml_validate(const char *path, GError **error);
 

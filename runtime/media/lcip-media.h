@@ -45,8 +45,8 @@ typedef enum {
 } LcipMediaPace;
 
 /** lcip_media_open: "camera" (the first), "camera:ID", "demo" (pan and zoom over data/demo's
- * photograph, 30 frames a second, frame n a pure function of n), a picture, a folder of pictures (by
- * name), or a video file. Cameras are always live. */
+ * photograph, 30 frames a second, frame n a pure function of n), a picture, a folder of pictures
+ * (by name), or a video file. Cameras are always live. */
 LcipMediaSource *lcip_media_open(const char *what, LcipMediaPace pace, GError **error);
 LcipMediaSource *lcip_media_source_ref(LcipMediaSource *source);
 void lcip_media_source_unref(LcipMediaSource *source);
@@ -64,8 +64,8 @@ LcipTensor *lcip_media_source_next(LcipMediaSource *source, gint64 *timestamp_ns
 /** lcip_media_source_drops: frames dropped so far because nobody took them. Any thread. */
 guint64 lcip_media_source_drops(LcipMediaSource *source);
 
-/** lcip_data_path: a file of data/ or graphs/ ("demo/astronaut.png"), uninstalled (LCIP_DATA_PATH in
- * the environment, set by `meson devenv` and ./run) or installed. Transfer full. */
+/** lcip_data_path: a file of data/ or graphs/ ("demo/astronaut.png"), uninstalled (LCIP_DATA_PATH
+ * in the environment, set by `meson devenv` and ./run) or installed. Transfer full. */
 char *lcip_data_path(const char *name);
 
 G_END_DECLS

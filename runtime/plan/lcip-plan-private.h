@@ -12,9 +12,9 @@ G_BEGIN_DECLS
  * CONSTANT: in @constant; lanes on OpenCL read an upload of it. */
 typedef enum { LCIP_STORE_ARENA, LCIP_STORE_TOKEN, LCIP_STORE_CONSTANT } LcipPlanStore;
 
-/** LcipPlanTensor: @root: index of the tensor whose storage this one shares with another shape (view
- * operators, in-place steps), or -1; then store, lane and offset are the root's. @src_segment: for
- * TOKEN, who writes it. */
+/** LcipPlanTensor: @root: index of the tensor whose storage this one shares with another shape
+ * (view operators, in-place steps), or -1; then store, lane and offset are the root's.
+ * @src_segment: for TOKEN, who writes it. */
 typedef struct {
   LcipTensorSpec spec;
   LcipPlanStore store;
@@ -76,13 +76,13 @@ struct _LcipPlan {
   gatomicrefcount refs;
   LcipGraph *graph;
   char *mapping;
-  GPtrArray *steps;    /* LcipPlanStep */
-  GPtrArray *works;    /* LcipPlanWork, same indices */
-  GPtrArray *actors;   /* LcipPlanActor, indices of the graph */
-  GPtrArray *lanes;    /* LcipPlanLane, indices of graph->lanes */
-  GArray *tensors;     /* LcipPlanTensor */
-  GArray *segments;    /* LcipPlanSegment */
-  GArray *channels;    /* LcipPlanChannel */
+  GPtrArray *steps;     /* LcipPlanStep */
+  GPtrArray *works;     /* LcipPlanWork, same indices */
+  GPtrArray *actors;    /* LcipPlanActor, indices of the graph */
+  GPtrArray *lanes;     /* LcipPlanLane, indices of graph->lanes */
+  GArray *tensors;      /* LcipPlanTensor */
+  GArray *segments;     /* LcipPlanSegment */
+  GArray *channels;     /* LcipPlanChannel */
   gsize *scratch_bytes; /* per lane: the largest of its steps */
   gsize *edge_bytes;    /* per graph edge */
 };

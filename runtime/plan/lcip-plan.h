@@ -33,8 +33,8 @@ typedef struct {
 
 typedef enum { LCIP_ACTOR_RUN, LCIP_ACTOR_FOLDED, LCIP_ACTOR_DEAD } LcipActorState;
 
-/** LcipPlanActor: what became of an actor. @step: index of its step, or -1 (folded, dead, sources and
- * sinks have steps too). @outputs: spec of each output; type NONE when unknown.
+/** LcipPlanActor: what became of an actor. @step: index of its step, or -1 (folded, dead, sources
+ * and sinks have steps too). @outputs: spec of each output; type NONE when unknown.
  * @elided: bit i: output i is fused away. */
 typedef struct {
   LcipActorState state;
@@ -73,8 +73,8 @@ typedef struct {
   guint n_steps;
 } LcipPlanLane;
 
-/** lcip_plan_new: analyses and compiles. Problems that concern actors are added to @problems (may be
- * NULL) with their ids; when one is an error the call fails with a summary. Takes long (prepares
+/** lcip_plan_new: analyses and compiles. Problems that concern actors are added to @problems (may
+ * be NULL) with their ids; when one is an error the call fails with a summary. Takes long (prepares
  * weights): call off the main thread. */
 LcipPlan *lcip_plan_new(LcipGraph *graph, const LcipPlanOptions *options, GPtrArray *problems,
                         GCancellable *cancellable, GError **error);
@@ -90,7 +90,8 @@ const LcipPlanActor *lcip_plan_actor(const LcipPlan *plan, guint actor);
 guint lcip_plan_n_lanes(const LcipPlan *plan);
 const LcipPlanLane *lcip_plan_lane(const LcipPlan *plan, guint i);
 guint lcip_plan_n_segments(const LcipPlan *plan);
-/** lcip_plan_edge_bytes: bytes per frame that graph edge @edge carries between lanes; 0 inside one. */
+/** lcip_plan_edge_bytes: bytes per frame that graph edge @edge carries between lanes; 0 inside one.
+ */
 gsize lcip_plan_edge_bytes(const LcipPlan *plan, guint edge);
 
 /** lcip_lane_can_run: can a lane of @kind run actor @actor of @graph? @specs from lcip_analyse().
