@@ -45,10 +45,12 @@ typedef enum {
   LCIP_PORT_SHAPE = 1 << 2     /* read while shapes are inferred: must be a constant in the plan */
 } LcipPortFlags;
 
+/** LcipPortDef: @rate: tokens taken or given in one firing; 0 stands for 1. */
 typedef struct {
   const char *name;
   LcipPortFlags flags;
   const char *help;
+  guint rate;
 } LcipPortDef;
 
 typedef enum {

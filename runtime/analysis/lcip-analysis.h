@@ -7,15 +7,18 @@ G_BEGIN_DECLS
 /** LcipAnalysis: what is known of a graph without a mapping. Immutable, free with
  * lcip_analysis_free().
  * @order: actors in firing order. @repetitions: firings of each actor per frame.
- * @specs: per actor, per output. @values: per actor, per output the constant it always gives, or
- *   NULL (shape arithmetic and constant folding). @edge_tokens: tokens that each edge's buffer
- * needs. */
+ * @specs: per actor, per output (@n_outputs of them). @values: per actor, per output the constant
+ * it always gives, or NULL (shape arithmetic and constant folding). @edge_tokens: tokens that each
+ * edge's buffer needs. */
 typedef struct {
   guint n_actors;
   int *order;
   guint *repetitions;
   LcipTensorSpec **specs;
   LcipTensor ***values;
+  LcipTensorSpec **input_specs;
+  LcipTensor ***input_values;
+  guint *n_outputs;
   guint n_edges;
   guint *edge_tokens;
 } LcipAnalysis;

@@ -335,6 +335,29 @@ const LcipEdge *lcip_graph_edge_to(const LcipGraph *graph, int actor, guint port
   return NULL;
 }
 
+LcipPortIndex *lcip_port_index_new(const LcipGraph *graph) {
+  LcipPortIndex *index = g_new0(LcipPortIndex, 1);
+  const guint n = graph->actors->len;
+  index->first = g_new0(int, n + 1);
+  for (guint i = 0; i < n; i++)
+    index->first[i + 1] = index->first[i] + (int)lcip_graph_actor(graph, (int)i)->n_inputs;
+  index->edges = g_new(int, (gsize)index->first[n] + 1);
+  for (int i = 0; i <= index->first[n]; i++)
+    index->edges[i] = -1;
+  for (guint e = 0; e < graph->edges->len; e++) {
+    const LcipEdge *edge = &g_array_index(graph->edges, LcipEdge, e);
+    if (edge->dst_actor >= 0 && edge->dst_port < lcip_graph_actor(graph, edge->dst_actor)->n_inputs)
+      index->edges[index->first[edge->dst_actor] + (int)edge->dst_port] = (int)e;
+  }
+  return index;
+}
+
+void lcip_port_index_free(LcipPortIndex *index) {
+  g_free(index->first);
+  g_free(index->edges);
+  g_free(index);
+}
+
 /* ---- order ---- */
 
 static gboolean orders(const LcipEdge *edge) {

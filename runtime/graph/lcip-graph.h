@@ -131,6 +131,15 @@ int lcip_graph_find_actor(const LcipGraph *graph, const char *id); /* index or -
 LcipActor *lcip_graph_actor(const LcipGraph *graph, int index);
 /** lcip_graph_edge_to: the edge that feeds an input port, or NULL. */
 const LcipEdge *lcip_graph_edge_to(const LcipGraph *graph, int actor, guint port);
+/** LcipPortIndex: which edge feeds each input port: edges[first[actor] + port] is an index in
+ * graph->edges or -1; first has actors->len + 1 entries. Free with lcip_port_index_free(). */
+typedef struct {
+  int *first;
+  int *edges;
+} LcipPortIndex;
+LcipPortIndex *lcip_port_index_new(const LcipGraph *graph);
+void lcip_port_index_free(LcipPortIndex *index);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipPortIndex, lcip_port_index_free)
 /** lcip_graph_order: actor indices in topological order (edges with delays cut), ties by index;
  * transfer full, n = actors->len. NULL when there is a cycle: then @cycle (may be NULL) is a
  * GArray of the int actor indices on one cycle in order. */
