@@ -1,0 +1,318 @@
+#include "config.h"
+#include "lcip-ir.h"
+
+static LcipIrNode *node_new(LcipIrKind kind, const LcipOperator *op, LcipAttrs *attrs) {
+  LcipIrNode *node = g_new0(LcipIrNode, 1);
+  node->kind = kind;
+  node->op = op;
+  node->attrs = attrs ? lcip_attrs_ref(attrs) : NULL;
+  node->inputs = g_array_new(FALSE, FALSE, sizeof(int));
+  node->outputs = g_array_new(FALSE, FALSE, sizeof(int));
+  node->actors = g_array_new(FALSE, FALSE, sizeof(int));
+  node->lane = -1;
+  node->graph_port = -1;
+  return node;
+}
+
+static void node_free(gpointer data) {
+  LcipIrNode *node = data;
+  g_clear_pointer(&node->attrs, lcip_attrs_unref);
+  g_array_unref(node->inputs);
+  g_array_unref(node->outputs);
+  g_array_unref(node->actors);
+  g_free(node);
+}
+
+LcipIrNode *lcip_ir_node(const LcipIr *ir, int node) {
+  return ir->nodes->pdata[node];
+}
+
+LcipIrValue *lcip_ir_value(const LcipIr *ir, int value) {
+  return &g_array_index(ir->values, LcipIrValue, value);
+}
+
+int lcip_ir_input(const LcipIrNode *node, guint i) {
+  return i < node->inputs->len ? g_array_index(node->inputs, int, i) : -1;
+}
+
+int lcip_ir_output(const LcipIrNode *node, guint i) {
+  return i < node->outputs->len ? g_array_index(node->outputs, int, i) : -1;
+}
+
+int lcip_ir_add_value(LcipIr *ir, LcipTensorSpec spec, int producer) {
+  const LcipIrValue value = {.spec = spec, .producer = producer};
+  g_array_append_val(ir->values, value);
+  return (int)ir->values->len - 1;
+}
+
+int lcip_ir_add_constant(LcipIr *ir, LcipTensor *tensor) {
+  const int value = lcip_ir_add_value(ir, *lcip_tensor_get_spec(tensor), -1);
+  lcip_ir_value(ir, value)->constant = tensor;
+  return value;
+}
+
+static void add_input(LcipIr *ir, LcipIrNode *node, int value) {
+  g_array_append_val(node->inputs, value);
+  if (value >= 0)
+    lcip_ir_value(ir, value)->n_uses++;
+}
+
+void lcip_ir_set_input(LcipIr *ir, int index, guint i, int value) {
+  LcipIrNode *node = lcip_ir_node(ir, index);
+  while (node->inputs->len <= i)
+    add_input(ir, node, -1);
+  const int old = g_array_index(node->inputs, int, i);
+  if (old >= 0)
+    lcip_ir_value(ir, old)->n_uses--;
+  if (value >= 0)
+    lcip_ir_value(ir, value)->n_uses++;
+  g_array_index(node->inputs, int, i) = value;
+}
+
+/* ---- from the graph ---- */
+
+static int lane_index(const LcipGraph *graph, const char *name) {
+  for (guint i = 0; i < graph->lanes->len; i++)
+    if (g_strcmp0(((const LcipLane *)graph->lanes->pdata[i])->name, name) == 0)
+      return (int)i;
+  return -1;
+}
+
+static void add_outputs(LcipIr *ir, LcipIrNode *node, int index, int actor) {
+  const LcipAnalysis *analysis = ir->analysis;
+  ir->actor_first_value[actor] = (int)ir->values->len;
+  for (guint o = 0; o < analysis->n_outputs[actor]; o++) {
+    const int value = lcip_ir_add_value(ir, analysis->specs[actor][o], index);
+    if (analysis->values[actor][o]) {
+      lcip_ir_value(ir, value)->constant = lcip_tensor_ref(analysis->values[actor][o]);
+      lcip_ir_value(ir, value)->producer = -1;
+    }
+    if (node)
+      g_array_append_val(node->outputs, value);
+  }
+}
+
+static gboolean is_folded(const LcipAnalysis *analysis, int actor) {
+  if (analysis->n_outputs[actor] == 0)
+    return FALSE;
+  for (guint o = 0; o < analysis->n_outputs[actor]; o++)
+    if (!analysis->values[actor][o])
+      return FALSE;
+  return TRUE;
+}
+
+static int input_value(LcipIr *ir, const LcipPortIndex *ports, int actor, guint port,
+                       const int *graph_inputs) {
+  LcipTensor *constant = lcip_graph_actor(ir->graph, actor)->constants[port];
+  if (constant)
+    return lcip_ir_add_constant(ir, lcip_tensor_ref(constant));
+  const int e = ports->edges[ports->first[actor] + (int)port];
+  if (e < 0)
+    return -1;
+  const LcipEdge *edge = &g_array_index(ir->graph->edges, LcipEdge, e);
+  return edge->src_actor < 0 ? graph_inputs[edge->src_port]
+                             : ir->actor_first_value[edge->src_actor] + (int)edge->src_port;
+}
+
+static LcipIrKind actor_kind(const LcipOperator *op) {
+  if (op->flags & LCIP_OP_SOURCE)
+    return LCIP_IR_SOURCE;
+  return op->flags & LCIP_OP_SINK ? LCIP_IR_SINK : LCIP_IR_OPERATOR;
+}
+
+static void add_actor(LcipIr *ir, const LcipPortIndex *ports, int actor, const int *graph_inputs) {
+  const LcipActor *a = lcip_graph_actor(ir->graph, actor);
+  if (is_folded(ir->analysis, actor)) {
+    ir->actor_folded[actor] = TRUE;
+    add_outputs(ir, NULL, -1, actor);
+    return;
+  }
+  LcipIrNode *node = node_new(actor_kind(a->op), a->op, a->attrs);
+  const int index = (int)ir->nodes->len;
+  g_ptr_array_add(ir->nodes, node);
+  g_array_append_val(node->actors, actor);
+  if (node->kind == LCIP_IR_OPERATOR)
+    node->lane = lane_index(ir->graph, lcip_graph_lane_of(ir->graph, ir->mapping, actor));
+  node->pin = g_hash_table_lookup(ir->mapping->pins, a->id);
+  for (guint p = 0; p < a->n_inputs; p++)
+    add_input(ir, node, input_value(ir, ports, actor, p, graph_inputs));
+  node->n_anchor_inputs = a->n_inputs;
+  ir->actor_node[actor] = index;
+  add_outputs(ir, node, index, actor);
+}
+
+static void add_graph_inputs(LcipIr *ir, int *graph_inputs) {
+  for (guint i = 0; i < ir->graph->inputs->len; i++) {
+    const LcipGraphPort *port = ir->graph->inputs->pdata[i];
+    LcipIrNode *node = node_new(LCIP_IR_SOURCE, NULL, NULL);
+    node->graph_port = (int)i;
+    graph_inputs[i] = lcip_ir_add_value(ir, port->spec, (int)ir->nodes->len);
+    g_array_append_val(node->outputs, graph_inputs[i]);
+    g_ptr_array_add(ir->nodes, node);
+  }
+}
+
+/* The shape of a graph input as the analysis took it stands at whoever reads it. */
+static void settle_graph_inputs(LcipIr *ir, const int *graph_inputs) {
+  for (guint e = 0; e < ir->graph->edges->len; e++) {
+    const LcipEdge *edge = &g_array_index(ir->graph->edges, LcipEdge, e);
+    if (edge->src_actor < 0 && edge->dst_actor >= 0)
+      lcip_ir_value(ir, graph_inputs[edge->src_port])->spec =
+          ir->analysis->input_specs[edge->dst_actor][edge->dst_port];
+  }
+}
+
+static void add_graph_outputs(LcipIr *ir, const int *graph_inputs) {
+  for (guint e = 0; e < ir->graph->edges->len; e++) {
+    const LcipEdge *edge = &g_array_index(ir->graph->edges, LcipEdge, e);
+    if (edge->dst_actor >= 0)
+      continue;
+    LcipIrNode *node = node_new(LCIP_IR_SINK, NULL, NULL);
+    node->graph_port = (int)edge->dst_port;
+    add_input(ir, node,
+              edge->src_actor < 0 ? graph_inputs[edge->src_port]
+                                  : ir->actor_first_value[edge->src_actor] + (int)edge->src_port);
+    node->n_anchor_inputs = 1;
+    g_ptr_array_add(ir->nodes, node);
+  }
+}
+
+static void mark_kept(LcipIr *ir, GPtrArray *keep) {
+  for (guint i = 0; keep && i < keep->len; i++) {
+    const int actor = lcip_graph_find_actor(ir->graph, keep->pdata[i]);
+    for (guint o = 0; actor >= 0 && o < ir->analysis->n_outputs[actor]; o++)
+      lcip_ir_value(ir, ir->actor_first_value[actor] + (int)o)->keep = TRUE;
+  }
+}
+
+static void value_clear(gpointer data) {
+  LcipIrValue *value = data;
+  g_clear_pointer(&value->constant, lcip_tensor_unref);
+}
+
+LcipIr *lcip_ir_new(LcipGraph *graph, const LcipAnalysis *analysis, const LcipMapping *mapping,
+                    GPtrArray *keep) {
+  LcipIr *ir = g_new0(LcipIr, 1);
+  const guint n = graph->actors->len;
+  g_autoptr(LcipPortIndex) ports = lcip_port_index_new(graph);
+  g_autofree int *graph_inputs = g_new0(int, graph->inputs->len + 1);
+  ir->graph = lcip_graph_ref(graph);
+  ir->analysis = analysis;
+  ir->mapping = mapping;
+  ir->nodes = g_ptr_array_new_with_free_func(node_free);
+  ir->values = g_array_new(FALSE, FALSE, sizeof(LcipIrValue));
+  g_array_set_clear_func(ir->values, value_clear);
+  ir->attrs = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_attrs_unref);
+  ir->actor_folded = g_new0(gboolean, n + 1);
+  ir->actor_dead = g_new0(gboolean, n + 1);
+  ir->actor_node = g_new(int, n + 1);
+  ir->actor_first_value = g_new0(int, n + 1);
+  for (guint i = 0; i < n; i++)
+    ir->actor_node[i] = -1;
+  add_graph_inputs(ir, graph_inputs);
+  for (guint i = 0; i < n; i++)
+    add_actor(ir, ports, analysis->order[i], graph_inputs);
+  settle_graph_inputs(ir, graph_inputs);
+  add_graph_outputs(ir, graph_inputs);
+  mark_kept(ir, keep);
+  return ir;
+}
+
+void lcip_ir_free(LcipIr *ir) {
+  lcip_graph_unref(ir->graph);
+  g_ptr_array_unref(ir->nodes);
+  g_array_unref(ir->values);
+  g_ptr_array_unref(ir->attrs);
+  g_free(ir->actor_folded);
+  g_free(ir->actor_dead);
+  g_free(ir->actor_node);
+  g_free(ir->actor_first_value);
+  g_free(ir);
+}
+
+/* ---- for transforms ---- */
+
+int lcip_ir_sole_reader(const LcipIr *ir, int value) {
+  if (lcip_ir_value(ir, value)->n_uses != 1 || lcip_ir_value(ir, value)->keep)
+    return -1;
+  for (guint i = 0; i < ir->nodes->len; i++) {
+    const LcipIrNode *node = lcip_ir_node(ir, (int)i);
+    for (guint p = 0; !node->removed && p < node->inputs->len; p++)
+      if (lcip_ir_input(node, p) == value)
+        return (int)i;
+  }
+  return -1;
+}
+
+LcipTensor *lcip_ir_constant(const LcipIr *ir, const LcipIrNode *node, guint i) {
+  const int value = lcip_ir_input(node, i);
+  return value >= 0 ? lcip_ir_value(ir, value)->constant : NULL;
+}
+
+void lcip_ir_absorb(LcipIr *ir, int into, int index, gboolean at_node) {
+  LcipIrNode *anchor = lcip_ir_node(ir, into), *node = lcip_ir_node(ir, index);
+  g_array_append_vals(anchor->actors, node->actors->data, node->actors->len);
+  for (guint p = 0; p < node->inputs->len; p++)
+    lcip_ir_set_input(ir, index, p, -1);
+  g_array_index(anchor->outputs, int, 0) = lcip_ir_output(node, 0);
+  node->removed = TRUE;
+  if (at_node) {
+    ir->nodes->pdata[index] = anchor;
+    ir->nodes->pdata[into] = node;
+    into = index;
+  }
+  lcip_ir_value(ir, lcip_ir_output(anchor, 0))->producer = into;
+  for (guint i = 0; i < anchor->actors->len; i++)
+    ir->actor_node[g_array_index(anchor->actors, int, i)] = into;
+}
+
+void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, LcipTensorSpec *inputs,
+                  LcipTensor **constants, LcipTensorSpec *outputs) {
+  *step = (LcipStep){.op = node->op,
+                     .attrs = node->attrs,
+                     .n_inputs = node->inputs->len,
+                     .n_anchor_inputs = node->n_anchor_inputs,
+                     .inputs = inputs,
+                     .constants = constants,
+                     .n_outputs = node->outputs->len,
+                     .outputs = outputs,
+                     .n_epilogues = node->n_epilogues};
+  for (guint i = 0; i < node->n_epilogues; i++)
+    step->epilogues[i] = node->epilogues[i];
+  for (guint i = 0; i < node->inputs->len; i++) {
+    const int value = lcip_ir_input(node, i);
+    inputs[i] = value >= 0 ? lcip_ir_value(ir, value)->spec : (LcipTensorSpec){0};
+    constants[i] = value >= 0 ? lcip_ir_value(ir, value)->constant : NULL;
+  }
+  for (guint i = 0; i < node->outputs->len; i++)
+    outputs[i] = lcip_ir_value(ir, lcip_ir_output(node, i))->spec;
+}
+
+gboolean lcip_kernel_allowed(const LcipKernel *kernel, LcipLaneKind kind,
+                             const char *const *families) {
+  const LcipDeviceKind device = kind == LCIP_LANE_CPU      ? LCIP_DEVICE_CPU
+                                : kind == LCIP_LANE_OPENCL ? LCIP_DEVICE_OPENCL
+                                                           : LCIP_DEVICE_REMOTE;
+  return kernel->device == device && (!families || g_str_equal(kernel->family, "reference") ||
+                                      g_strv_contains(families, kernel->family));
+}
+
+const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, LcipLaneKind kind,
+                                      const char *const *families) {
+  guint n;
+  const LcipKernel *const *table = lcip_kernel_table(&n);
+  LcipTensorSpec inputs[LCIP_MAX_PORTS], outputs[LCIP_MAX_PORTS];
+  LcipTensor *constants[LCIP_MAX_PORTS];
+  LcipPortFormats formats;
+  LcipStep step;
+  if (node->inputs->len > LCIP_MAX_PORTS || node->outputs->len > LCIP_MAX_PORTS)
+    return NULL;
+  lcip_ir_step(ir, node, &step, inputs, constants, outputs);
+  for (guint i = 0; i < n; i++) {
+    lcip_formats_dense(&step, &formats);
+    if (lcip_kernel_allowed(table[i], kind, families) &&
+        lcip_kernel_supports(table[i], &step, &formats, NULL))
+      return table[i];
+  }
+  return NULL;
+}

@@ -1,0 +1,99 @@
+#pragma once
+
+#include "lcip-analysis.h"
+#include "lcip-kernel.h"
+
+G_BEGIN_DECLS
+
+/* The planner's own copy of a graph, which transforms rewrite: nodes in firing order over numbered
+ * values. The document's graph is never touched. */
+
+typedef enum { LCIP_IR_OPERATOR, LCIP_IR_SOURCE, LCIP_IR_SINK } LcipIrKind;
+
+/** LcipIrValue: a tensor between nodes. @producer: node, -1 for constants. @n_uses: inputs that
+ * read it. @keep: read from outside (feature-map preview), so it must not be fused away. */
+typedef struct {
+  LcipTensorSpec spec;
+  LcipTensor *constant;
+  int producer;
+  guint n_uses;
+  gboolean keep;
+} LcipIrValue;
+
+/** LcipIrNode: an anchor with epilogues. @inputs: values or -1, first the anchor's
+ * (@n_anchor_inputs), then the epilogues' side inputs. @actors: indices in the graph, anchor first.
+ * @lane: index in graph->lanes; -1 for sources and sinks. @graph_port: for the source or sink of a
+ * graph input or output, else -1. @pin: kernel name or NULL. */
+typedef struct {
+  LcipIrKind kind;
+  gboolean removed;
+  const LcipOperator *op;
+  LcipAttrs *attrs;
+  GArray *inputs;
+  guint n_anchor_inputs;
+  GArray *outputs;
+  guint n_epilogues;
+  LcipEpilogue epilogues[LCIP_MAX_EPILOGUES];
+  GArray *actors;
+  int lane;
+  int graph_port;
+  const char *pin;
+} LcipIrNode;
+
+/** LcipIr: @states, @actor_node: per actor of the graph. @keep: ids whose outputs must stay. */
+typedef struct {
+  LcipGraph *graph;
+  const LcipAnalysis *analysis;
+  const LcipMapping *mapping;
+  GPtrArray *nodes;
+  GArray *values;
+  GPtrArray *attrs; /* keeps the epilogues' attributes alive */
+  gboolean *actor_folded;
+  gboolean *actor_dead;
+  int *actor_node;
+  int *actor_first_value; /* value of output 0; the others follow */
+} LcipIr;
+
+LcipIr *lcip_ir_new(LcipGraph *graph, const LcipAnalysis *analysis, const LcipMapping *mapping,
+                    GPtrArray *keep);
+void lcip_ir_free(LcipIr *ir);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipIr, lcip_ir_free)
+LcipIrNode *lcip_ir_node(const LcipIr *ir, int node);
+LcipIrValue *lcip_ir_value(const LcipIr *ir, int value);
+int lcip_ir_input(const LcipIrNode *node, guint i); /* value or -1 */
+int lcip_ir_output(const LcipIrNode *node, guint i);
+int lcip_ir_add_value(LcipIr *ir, LcipTensorSpec spec, int producer);
+int lcip_ir_add_constant(LcipIr *ir, LcipTensor *tensor); /* takes @tensor */
+void lcip_ir_set_input(LcipIr *ir, int node, guint i, int value);
+/** lcip_ir_sole_reader: the node that alone reads @value, or -1. */
+int lcip_ir_sole_reader(const LcipIr *ir, int value);
+/** lcip_ir_constant: the constant behind input @i of @node, or NULL. */
+LcipTensor *lcip_ir_constant(const LcipIr *ir, const LcipIrNode *node, guint i);
+/** lcip_ir_absorb: @into takes over @node's actors and only output; @node is removed. @into keeps
+ * its place, or takes @node's when @at_node (side inputs may be computed in between). */
+void lcip_ir_absorb(LcipIr *ir, int into, int node, gboolean at_node);
+/** lcip_ir_step: a step description of @node; arrays are filled by the caller's buffers, which hold
+ * the node's ports. */
+void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, LcipTensorSpec *inputs,
+                  LcipTensor **constants, LcipTensorSpec *outputs);
+
+/** lcip_ir_best_kernel: the first kernel of the table for @node on a lane of @kind, with all inputs
+ * dense; NULL when there is none. For transforms that must not make a step slower. */
+const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, LcipLaneKind kind,
+                                      const char *const *families);
+/** lcip_kernel_allowed: @families as in LcipPlanOptions. */
+gboolean lcip_kernel_allowed(const LcipKernel *kernel, LcipLaneKind kind,
+                             const char *const *families);
+
+/* ---- transforms, one file each; each returns how often it fired ---- */
+
+/** lcip_transform_dead: removes nodes that no sink and no graph output needs. */
+guint lcip_transform_dead(LcipIr *ir);
+/** lcip_transform_fold_affine: Add, Sub, Mul, Div by per-channel constants and BatchNormalization
+ * after a convolution become part of its weights and bias. */
+guint lcip_transform_fold_affine(LcipIr *ir);
+/** lcip_transform_fuse: activations and additions of equal shapes become epilogues of the step
+ * before them, where the lane's best kernel can do it. Never across lanes, pins or kept values. */
+guint lcip_transform_fuse(LcipIr *ir, const char *const *families);
+
+G_END_DECLS
