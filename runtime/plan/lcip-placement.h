@@ -1,0 +1,58 @@
+#pragma once
+
+#include "lcip-ir.h"
+#include "lcip-plan-private.h"
+
+G_BEGIN_DECLS
+
+/* Between the transformed graph and the plan: nodes with their kernels and formats, in firing
+ * order, with the reorders that the formats need. */
+
+/** LcipPlacedValue: @root: the value whose storage it shares (view operators), itself otherwise.
+ * @producer: placed node, -1 for constants. @reordered: per format the value that holds the same
+ * tensor in it, or -1. */
+typedef struct {
+  LcipTensorSpec spec;
+  LcipTensor *constant;
+  int root;
+  int producer;
+  int reordered[LCIP_N_FORMATS];
+} LcipPlacedValue;
+
+/** LcipPlacedNode: @ir_node: -1 for a reorder. @level: number of lane changes on the longest way
+ * from a source; lane and level make the segment. */
+typedef struct {
+  int ir_node;
+  LcipIrKind kind;
+  int lane;
+  int level;
+  const LcipKernel *kernel;
+  LcipPortFormats formats;
+  char *reason;
+  GArray *inputs;  /* placed values or -1 */
+  GArray *outputs; /* placed values */
+} LcipPlacedNode;
+
+typedef struct {
+  LcipIr *ir;
+  const char *const *families;
+  GPtrArray *problems;
+  GPtrArray *nodes; /* LcipPlacedNode */
+  GArray *values;   /* LcipPlacedValue */
+  int *of_ir_value; /* IR value -> placed value or -1 */
+} LcipPlacement;
+
+/** lcip_placement_new: chooses kernels and formats. What cannot be placed is added to @problems. */
+LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, GPtrArray *problems);
+void lcip_placement_free(LcipPlacement *placement);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipPlacement, lcip_placement_free)
+LcipPlacedNode *lcip_placement_node(const LcipPlacement *placement, int node);
+LcipPlacedValue *lcip_placement_value(const LcipPlacement *placement, int value);
+
+/** lcip_plan_build: steps, segments, tensors, channels and memory from a placement. */
+gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement, GCancellable *cancellable,
+                         GError **error);
+/** lcip_plan_assign_memory: offsets of the arena tensors, by lifetime inside each segment. */
+void lcip_plan_assign_memory(LcipPlan *plan);
+
+G_END_DECLS

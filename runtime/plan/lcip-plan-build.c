@@ -1,0 +1,403 @@
+#include "config.h"
+#include "lcip-placement.h"
+
+#include <string.h>
+
+/* Turns placed nodes into segments, steps, tensors and channels. */
+
+typedef struct {
+  LcipPlan *plan;
+  const LcipPlacement *p;
+  int *segment_of; /* placed node -> segment */
+  int n_segments;
+  GHashTable *tensors;  /* segment << 32 | value -> tensor + 1: storage of a value in a segment */
+  GHashTable *tokens;   /* root value -> tensor + 1 */
+  GArray *crossing;     /* gboolean per value: the root is read in another segment */
+  GHashTable *channels; /* segment << 32 | tensor: made already */
+} Builder;
+
+/* ---- segments: nodes of one lane and level ---- */
+
+static int compare_ints(gconstpointer a, gconstpointer b) {
+  return *(const int *)a - *(const int *)b;
+}
+
+static int segment_key(const Builder *b, const LcipPlacedNode *node) {
+  return node->level * (int)(b->p->ir->graph->lanes->len + 1) + node->lane;
+}
+
+static void number_segments(Builder *b) {
+  g_autoptr(GArray) keys = g_array_new(FALSE, FALSE, sizeof(int));
+  for (guint i = 0; i < b->p->nodes->len; i++) {
+    const LcipPlacedNode *node = lcip_placement_node(b->p, (int)i);
+    const int key = segment_key(b, node);
+    if (node->kind == LCIP_IR_OPERATOR)
+      g_array_append_val(keys, key);
+  }
+  g_array_sort(keys, compare_ints);
+  guint unique = 0;
+  for (guint i = 0; i < keys->len; i++)
+    if (unique == 0 || g_array_index(keys, int, i) != g_array_index(keys, int, unique - 1))
+      g_array_index(keys, int, unique++) = g_array_index(keys, int, i);
+  b->n_segments = (int)unique + 2;
+  for (guint i = 0; i < b->p->nodes->len; i++) {
+    const LcipPlacedNode *node = lcip_placement_node(b->p, (int)i);
+    if (node->kind == LCIP_IR_SOURCE)
+      b->segment_of[i] = 0;
+    else if (node->kind == LCIP_IR_SINK)
+      b->segment_of[i] = b->n_segments - 1;
+    const int key = segment_key(b, node);
+    for (guint k = 0; node->kind == LCIP_IR_OPERATOR && k < unique; k++)
+      if (g_array_index(keys, int, k) == key)
+        b->segment_of[i] = (int)k + 1;
+  }
+}
+
+static void make_segments(Builder *b) {
+  for (int s = 0; s < b->n_segments; s++) {
+    LcipPlanSegment segment = {.kind = LCIP_SEGMENT_WORK, .lane = -1};
+    if (s == 0)
+      segment.kind = LCIP_SEGMENT_SOURCE;
+    else if (s == b->n_segments - 1)
+      segment.kind = LCIP_SEGMENT_SINK;
+    for (guint i = 0; segment.kind == LCIP_SEGMENT_WORK && i < b->p->nodes->len; i++)
+      if (b->segment_of[i] == s)
+        segment.lane = lcip_placement_node(b->p, (int)i)->lane;
+    g_array_append_val(b->plan->segments, segment);
+  }
+}
+
+static LcipLaneKind segment_kind(const Builder *b, int segment) {
+  const int lane = g_array_index(b->plan->segments, LcipPlanSegment, segment).lane;
+  return lane < 0 ? LCIP_LANE_CPU : ((LcipLane *)b->p->ir->graph->lanes->pdata[lane])->kind;
+}
+
+/* ---- tensors ---- */
+
+static int producer_segment(const Builder *b, int root) {
+  const int producer = lcip_placement_value(b->p, root)->producer;
+  return producer < 0 ? -1 : b->segment_of[producer];
+}
+
+static void find_crossings(Builder *b) {
+  g_array_set_size(b->crossing, b->p->values->len);
+  for (guint i = 0; i < b->p->nodes->len; i++) {
+    const LcipPlacedNode *node = lcip_placement_node(b->p, (int)i);
+    for (guint k = 0; k < node->inputs->len; k++) {
+      const int value = g_array_index(node->inputs, int, k);
+      if (value < 0)
+        continue;
+      const int root = lcip_placement_value(b->p, value)->root;
+      const int from = producer_segment(b, root);
+      if (from >= 0 && from != b->segment_of[i])
+        g_array_index(b->crossing, gboolean, root) = TRUE;
+    }
+  }
+}
+
+static int add_tensor(Builder *b, const LcipPlacedValue *value, LcipPlanStore store, int segment) {
+  LcipPlanTensor tensor = {
+      .spec = value->spec,
+      .store = store,
+      .root = -1,
+      .lane = segment >= 0 ? g_array_index(b->plan->segments, LcipPlanSegment, segment).lane : -1,
+      .src_segment = -1};
+  if (!lcip_tensor_spec_bytes(&value->spec, &tensor.size_bytes))
+    tensor.size_bytes = 0; /* refused by the analysis before */
+  if (value->constant)
+    tensor.constant = lcip_tensor_ref(value->constant);
+  g_array_append_val(b->plan->tensors, tensor);
+  return (int)b->plan->tensors->len - 1;
+}
+
+static gpointer key(int segment, int value) {
+  return GSIZE_TO_POINTER(((gsize)(guint)segment << 32) | (guint)value);
+}
+
+static int token_of(Builder *b, int root) {
+  int token = GPOINTER_TO_INT(g_hash_table_lookup(b->tokens, GINT_TO_POINTER(root))) - 1;
+  if (token >= 0)
+    return token;
+  const int from = producer_segment(b, root);
+  token = add_tensor(b, lcip_placement_value(b->p, root), LCIP_STORE_TOKEN, from);
+  g_array_index(b->plan->tensors, LcipPlanTensor, token).src_segment = from;
+  g_hash_table_insert(b->tokens, GINT_TO_POINTER(root), GINT_TO_POINTER(token + 1));
+  return token;
+}
+
+/* Where a root value lies in a segment: the token itself in host memory, a copy on a device. */
+static int root_tensor(Builder *b, int root, int segment) {
+  const LcipPlacedValue *value = lcip_placement_value(b->p, root);
+  if (value->constant)
+    return add_tensor(b, value, LCIP_STORE_CONSTANT, -1);
+  if (g_array_index(b->crossing, gboolean, root) && segment_kind(b, segment) == LCIP_LANE_CPU)
+    return token_of(b, root);
+  return add_tensor(b, value, LCIP_STORE_ARENA, segment);
+}
+
+static int tensor_of(Builder *b, int value, int segment) {
+  if (value < 0)
+    return -1;
+  const LcipPlacedValue *v = lcip_placement_value(b->p, value);
+  gpointer k = key(v->constant ? 0 : segment, value);
+  int tensor = GPOINTER_TO_INT(g_hash_table_lookup(b->tensors, k)) - 1;
+  if (tensor >= 0)
+    return tensor;
+  if (v->constant || v->root == value) {
+    tensor = root_tensor(b, value, segment);
+  } else {
+    const int root = tensor_of(b, v->root, segment);
+    tensor = add_tensor(b, lcip_placement_value(b->p, value), LCIP_STORE_ARENA, segment);
+    LcipPlanTensor *t = &g_array_index(b->plan->tensors, LcipPlanTensor, tensor);
+    t->root = root;
+    t->store = g_array_index(b->plan->tensors, LcipPlanTensor, root).store;
+  }
+  g_hash_table_insert(b->tensors, k, GINT_TO_POINTER(tensor + 1));
+  return tensor;
+}
+
+static void add_channel(Builder *b, int token, int from, int to) {
+  gpointer k = key(to, token);
+  if (g_hash_table_contains(b->channels, k))
+    return;
+  g_hash_table_add(b->channels, k);
+  const LcipPlanChannel channel = {.tensor = token, .src_segment = from, .dst_segment = to};
+  g_array_append_val(b->plan->channels, channel);
+}
+
+/* ---- steps ---- */
+
+static void step_free(gpointer data) {
+  LcipPlanStep *step = data;
+  g_free(step->title);
+  g_free(step->reason);
+  g_free(step->actors);
+  g_free(step);
+}
+
+static void work_free(gpointer data) {
+  LcipPlanWork *work = data;
+  g_free((gpointer)work->step.inputs);
+  for (guint i = 0; i < work->step.n_inputs; i++)
+    g_clear_pointer(&((LcipTensor **)work->step.constants)[i], lcip_tensor_unref);
+  g_free((gpointer)work->step.constants);
+  g_free(work->step.outputs);
+  g_clear_pointer(&work->blob, lcip_blob_unref);
+  g_free(work->inputs);
+  g_free(work->outputs);
+  if (work->step.attrs)
+    lcip_attrs_unref((LcipAttrs *)work->step.attrs);
+  for (guint i = 0; i < work->step.n_epilogues; i++)
+    lcip_attrs_unref((LcipAttrs *)work->step.epilogues[i].attrs);
+  g_free(work);
+}
+
+static int add_step(Builder *b, LcipPlanStepKind kind, int segment, LcipPlanWork **work,
+                    LcipPlanStep **step) {
+  *work = g_new0(LcipPlanWork, 1);
+  *step = g_new0(LcipPlanStep, 1);
+  (*work)->kind = kind;
+  (*work)->graph_port = -1;
+  (*step)->segment = segment;
+  (*step)->lane = g_array_index(b->plan->segments, LcipPlanSegment, segment).lane;
+  (*step)->is_io = kind == LCIP_STEP_SOURCE || kind == LCIP_STEP_SINK;
+  g_ptr_array_add(b->plan->works, *work);
+  g_ptr_array_add(b->plan->steps, *step);
+  LcipPlanSegment *s = &g_array_index(b->plan->segments, LcipPlanSegment, segment);
+  s->steps = g_renew(int, s->steps, s->n_steps + 1);
+  s->steps[s->n_steps++] = (int)b->plan->steps->len - 1;
+  return (int)b->plan->steps->len - 1;
+}
+
+static LcipTensorSpec spec_of(const Builder *b, int tensor) {
+  return tensor < 0 ? (LcipTensorSpec){0}
+                    : g_array_index(b->plan->tensors, LcipPlanTensor, tensor).spec;
+}
+
+static void fill_step(Builder *b, LcipPlanWork *work, const LcipPlacedNode *node,
+                      const LcipIrNode *ir_node) {
+  LcipStep *step = &work->step;
+  const guint n_in = node->inputs->len, n_out = node->outputs->len;
+  LcipTensorSpec *inputs = g_new0(LcipTensorSpec, n_in + 1);
+  LcipTensor **constants = g_new0(LcipTensor *, n_in + 1);
+  step->op = ir_node ? ir_node->op : lcip_reorder_operator();
+  step->attrs =
+      ir_node && ir_node->attrs ? lcip_attrs_ref(ir_node->attrs) : lcip_attrs_new(step->op);
+  step->n_inputs = n_in;
+  step->n_anchor_inputs = ir_node ? ir_node->n_anchor_inputs : n_in;
+  step->n_outputs = n_out;
+  step->outputs = g_new0(LcipTensorSpec, n_out + 1);
+  for (guint i = 0; i < n_in; i++) {
+    const int value = g_array_index(node->inputs, int, i);
+    inputs[i] = spec_of(b, work->inputs[i]);
+    if (value >= 0 && lcip_placement_value(b->p, value)->constant)
+      constants[i] = lcip_tensor_ref(lcip_placement_value(b->p, value)->constant);
+  }
+  for (guint o = 0; o < n_out; o++)
+    step->outputs[o] = spec_of(b, work->outputs[o]);
+  step->inputs = inputs;
+  step->constants = constants;
+  step->n_epilogues = ir_node ? ir_node->n_epilogues : 0;
+  for (guint i = 0; i < step->n_epilogues; i++) {
+    step->epilogues[i] = ir_node->epilogues[i];
+    lcip_attrs_ref((LcipAttrs *)step->epilogues[i].attrs);
+  }
+}
+
+static char *node_title(const Builder *b, const LcipIrNode *node) {
+  const LcipGraph *graph = b->p->ir->graph;
+  if (!node)
+    return g_strdup("Reorder");
+  if (node->graph_port >= 0) {
+    const GPtrArray *ports = node->kind == LCIP_IR_SOURCE ? graph->inputs : graph->outputs;
+    return g_strdup(((const LcipGraphPort *)ports->pdata[node->graph_port])->name);
+  }
+  return g_strdup(lcip_actor_title(lcip_graph_actor(graph, g_array_index(node->actors, int, 0))));
+}
+
+static void describe(Builder *b, LcipPlanStep *step, const LcipPlanWork *work,
+                     const LcipPlacedNode *node, const LcipIrNode *ir_node) {
+  step->title = node_title(b, ir_node);
+  step->kernel = node->kernel;
+  step->reason = g_strdup(node->reason);
+  if (ir_node) {
+    step->n_actors = ir_node->actors->len;
+    step->actors = g_memdup2(ir_node->actors->data, sizeof(int) * step->n_actors);
+  }
+  step->output = node->outputs->len ? spec_of(b, work->outputs[0]) : (LcipTensorSpec){0};
+  if (work->step.op && node->kind == LCIP_IR_OPERATOR)
+    lcip_operator_cost(&work->step, &step->cost);
+}
+
+static int *tensors_of(Builder *b, const GArray *values, int segment) {
+  int *tensors = g_new0(int, values->len + 1);
+  for (guint i = 0; i < values->len; i++)
+    tensors[i] = tensor_of(b, g_array_index(values, int, i), segment);
+  return tensors;
+}
+
+static gboolean emit_node(Builder *b, int index, GError **error) {
+  const LcipPlacedNode *node = lcip_placement_node(b->p, index);
+  const LcipIrNode *ir_node = node->ir_node >= 0 ? lcip_ir_node(b->p->ir, node->ir_node) : NULL;
+  const int segment = b->segment_of[index];
+  const LcipPlanStepKind kind = node->kind == LCIP_IR_SOURCE ? LCIP_STEP_SOURCE
+                                : node->kind == LCIP_IR_SINK ? LCIP_STEP_SINK
+                                                             : LCIP_STEP_KERNEL;
+  LcipPlanWork *work;
+  LcipPlanStep *step;
+  const int at = add_step(b, kind, segment, &work, &step);
+  work->graph_port = ir_node ? ir_node->graph_port : -1;
+  work->formats = node->formats;
+  work->inputs = tensors_of(b, node->inputs, segment);
+  work->outputs = tensors_of(b, node->outputs, segment);
+  fill_step(b, work, node, ir_node);
+  describe(b, step, work, node, ir_node);
+  for (guint i = 0; i < step->n_actors; i++)
+    ((LcipPlanActor *)b->plan->actors->pdata[step->actors[i]])->step = at;
+  if (kind != LCIP_STEP_KERNEL)
+    return TRUE;
+  const LcipPlanLane *lane = b->plan->lanes->pdata[step->lane];
+  if (node->kernel->scratch_bytes)
+    work->scratch_bytes = node->kernel->scratch_bytes(&work->step, &work->formats, lane->threads);
+  b->plan->scratch_bytes[step->lane] = MAX(b->plan->scratch_bytes[step->lane], work->scratch_bytes);
+  if (lcip_runtime_prepare(lcip_runtime_get(), node->kernel, &work->step, &work->formats,
+                           &work->blob, error))
+    return TRUE;
+  g_prefix_error(error, "%s: ", step->title);
+  return FALSE;
+}
+
+static void emit_copy(Builder *b, LcipPlanStepKind kind, int segment, int from, int to) {
+  LcipPlanWork *work;
+  LcipPlanStep *step;
+  add_step(b, kind, segment, &work, &step);
+  work->inputs = g_memdup2(&from, sizeof from);
+  work->outputs = g_memdup2(&to, sizeof to);
+  work->step.n_inputs = work->step.n_anchor_inputs = work->step.n_outputs = 1;
+  work->step.inputs = g_memdup2(&g_array_index(b->plan->tensors, LcipPlanTensor, from).spec,
+                                sizeof(LcipTensorSpec));
+  work->step.outputs = g_memdup2(work->step.inputs, sizeof(LcipTensorSpec));
+  work->step.constants = g_new0(LcipTensor *, 1);
+  step->title = g_strdup(kind == LCIP_STEP_UPLOAD ? "Upload" : "Download");
+  step->reason = g_strdup(kind == LCIP_STEP_UPLOAD ? "host to device" : "device to host");
+  step->output = *work->step.outputs;
+  step->cost.bytes = (double)g_array_index(b->plan->tensors, LcipPlanTensor, from).size_bytes;
+}
+
+/* What a segment reads from others: channels, and on devices uploads before the first step. */
+static void emit_reads(Builder *b, int segment) {
+  g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+  for (guint i = 0; i < b->p->nodes->len; i++) {
+    const LcipPlacedNode *node = lcip_placement_node(b->p, (int)i);
+    for (guint k = 0; b->segment_of[i] == segment && k < node->inputs->len; k++) {
+      const int value = g_array_index(node->inputs, int, k);
+      if (value < 0)
+        continue;
+      const int root = lcip_placement_value(b->p, value)->root;
+      const int from = producer_segment(b, root);
+      if (from < 0 || from == segment || !g_hash_table_add(seen, GINT_TO_POINTER(root)))
+        continue;
+      const int token = token_of(b, root);
+      add_channel(b, token, from, segment);
+      if (segment_kind(b, segment) == LCIP_LANE_OPENCL)
+        emit_copy(b, LCIP_STEP_UPLOAD, segment, token, tensor_of(b, root, segment));
+    }
+  }
+}
+
+static void emit_downloads(Builder *b, int segment) {
+  if (segment_kind(b, segment) != LCIP_LANE_OPENCL)
+    return;
+  for (guint i = 0; i < b->p->nodes->len; i++) {
+    const LcipPlacedNode *node = lcip_placement_node(b->p, (int)i);
+    for (guint o = 0; b->segment_of[i] == segment && o < node->outputs->len; o++) {
+      const int value = g_array_index(node->outputs, int, o);
+      if (g_array_index(b->crossing, gboolean, value))
+        emit_copy(b, LCIP_STEP_DOWNLOAD, segment, tensor_of(b, value, segment), token_of(b, value));
+    }
+  }
+}
+
+static gboolean emit_segment(Builder *b, int segment, GCancellable *cancellable, GError **error) {
+  emit_reads(b, segment);
+  for (guint i = 0; i < b->p->nodes->len; i++) {
+    if (b->segment_of[i] != segment)
+      continue;
+    if (g_cancellable_set_error_if_cancelled(cancellable, error) || !emit_node(b, (int)i, error))
+      return FALSE;
+  }
+  emit_downloads(b, segment);
+  return TRUE;
+}
+
+static gboolean emit_all(Builder *b, GCancellable *cancellable, GError **error) {
+  for (int s = 0; s < b->n_segments; s++)
+    if (!emit_segment(b, s, cancellable, error))
+      return FALSE;
+  return TRUE;
+}
+
+gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement, GCancellable *cancellable,
+                         GError **error) {
+  g_autofree int *segment_of = g_new0(int, placement->nodes->len + 1);
+  g_autoptr(GHashTable) tensors = g_hash_table_new(NULL, NULL);
+  g_autoptr(GHashTable) tokens = g_hash_table_new(NULL, NULL);
+  g_autoptr(GHashTable) channels = g_hash_table_new(NULL, NULL);
+  g_autoptr(GArray) crossing = g_array_new(FALSE, TRUE, sizeof(gboolean));
+  Builder b = {.plan = plan,
+               .p = placement,
+               .segment_of = segment_of,
+               .tensors = tensors,
+               .tokens = tokens,
+               .crossing = crossing,
+               .channels = channels};
+  plan->steps = g_ptr_array_new_with_free_func(step_free);
+  plan->works = g_ptr_array_new_with_free_func(work_free);
+  number_segments(&b);
+  make_segments(&b);
+  find_crossings(&b);
+  if (!emit_all(&b, cancellable, error))
+    return FALSE;
+  lcip_plan_assign_memory(plan);
+  return TRUE;
+}
