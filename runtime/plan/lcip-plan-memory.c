@@ -103,13 +103,10 @@ static void alias_in_place(LcipPlan *plan, const LcipPlanSegment *segment) {
 
 /* ---- addresses ---- */
 
-static const LcipPlan *sorting; /* only while sorting, under the lock */
-G_LOCK_DEFINE_STATIC(sorting);
-
-static int by_size(gconstpointer a, gconstpointer b) {
+static int by_size(gconstpointer a, gconstpointer b, gpointer data) {
   const Lifetime *x = a, *y = b;
-  const gsize sx = tensor_at(sorting, x->tensor)->size_bytes;
-  const gsize sy = tensor_at(sorting, y->tensor)->size_bytes;
+  const gsize sx = tensor_at(data, x->tensor)->size_bytes;
+  const gsize sy = tensor_at(data, y->tensor)->size_bytes;
   return sx != sy ? (sx < sy ? 1 : -1) : x->first - y->first;
 }
 
@@ -142,10 +139,7 @@ static void place_segment(LcipPlan *plan, const LcipPlanSegment *segment, int *s
   LcipPlanLane *lane = plan->lanes->pdata[segment->lane];
   gsize unshared = 0, peak = 0;
   g_autoptr(GArray) lives = lifetimes(plan, segment, slot_of);
-  G_LOCK(sorting);
-  sorting = plan;
-  g_array_sort(lives, by_size);
-  G_UNLOCK(sorting);
+  g_array_sort_with_data(lives, by_size, plan);
   for (guint i = 0; i < lives->len; i++) {
     LcipPlanTensor *tensor = tensor_at(plan, g_array_index(lives, Lifetime, i).tensor);
     tensor->offset_bytes = lowest_address(plan, lives, i);
