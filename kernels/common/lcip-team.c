@@ -1,0 +1,189 @@
+#include "config.h"
+#include "lcip-team.h"
+
+#include "lcip-cpu.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+/* How long a thread without work spins before it parks. */
+#define SPIN_US 30
+/* Pauses between two looks at the clock. */
+#define PAUSES_PER_LOOK 32
+
+/* The whole state of a job that helpers race for is one 64-bit ticket: job number above, chunks not
+ * yet claimed below. A late helper that holds an old ticket fails its compare-and-swap and so can
+ * never touch a job that is over; func, data and n_chunks are read after a claim alone, and they
+ * cannot change before the claimed chunk is done. */
+struct _LcipTeam {
+  guint size;
+  /* owned */
+  pthread_t *threads;
+  struct TeamHelper {
+    LcipTeam *team;
+    guint worker;
+  } *helpers;
+  pthread_mutex_t lock;
+  pthread_cond_t work_cond;
+  pthread_cond_t done_cond;
+  /* shared */
+  _Atomic guint64 ticket;
+  _Atomic guint done;
+  _Atomic guint parked;
+  _Atomic gboolean caller_parked;
+  _Atomic gboolean stop;
+  /* the job: borrowed */
+  LcipTeamFunc func;
+  gpointer data;
+  guint n_chunks;
+};
+
+static inline void cpu_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/* Claims and does chunks until none is left; returns the ticket that had none. */
+static guint64 team_work(LcipTeam *team, guint worker) {
+  guint64 ticket = atomic_load(&team->ticket);
+  while ((guint32)ticket > 0) {
+    if (!atomic_compare_exchange_weak(&team->ticket, &ticket, ticket - 1))
+      continue;
+    const guint n_chunks = team->n_chunks;
+    team->func(team->data, n_chunks - (guint32)ticket, worker);
+    const gboolean last = atomic_fetch_add(&team->done, 1) + 1 == n_chunks;
+    if (last && atomic_load(&team->caller_parked)) {
+      pthread_mutex_lock(&team->lock);
+      pthread_cond_signal(&team->done_cond);
+      pthread_mutex_unlock(&team->lock);
+    }
+    ticket = atomic_load(&team->ticket);
+  }
+  return ticket;
+}
+
+static gboolean spin_for_ticket(LcipTeam *team, guint64 seen) {
+  const gint64 end = g_get_monotonic_time() + SPIN_US;
+  do {
+    for (int i = 0; i < PAUSES_PER_LOOK; i++) {
+      if (atomic_load_explicit(&team->ticket, memory_order_relaxed) != seen)
+        return TRUE;
+      cpu_pause();
+    }
+  } while (g_get_monotonic_time() < end);
+  return FALSE;
+}
+
+static void park_for_ticket(LcipTeam *team, guint64 seen) {
+  pthread_mutex_lock(&team->lock);
+  atomic_fetch_add(&team->parked, 1);
+  while (atomic_load(&team->ticket) == seen && !atomic_load(&team->stop))
+    pthread_cond_wait(&team->work_cond, &team->lock);
+  atomic_fetch_sub(&team->parked, 1);
+  pthread_mutex_unlock(&team->lock);
+}
+
+static void *helper_main(void *data) {
+  struct TeamHelper *helper = data;
+  LcipTeam *team = helper->team;
+  while (!atomic_load(&team->stop)) {
+    const guint64 seen = team_work(team, helper->worker);
+    if (!spin_for_ticket(team, seen))
+      park_for_ticket(team, seen);
+  }
+  return NULL;
+}
+
+/* Helpers take no signals: those belong to the program's own threads. */
+static void start_helpers(LcipTeam *team, guint n_helpers) {
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  for (guint i = 0; i < n_helpers; i++) {
+    team->helpers[i] = (struct TeamHelper){team, i + 1};
+    if (pthread_create(&team->threads[i], NULL, helper_main, &team->helpers[i]) != 0)
+      break;
+    team->size++;
+  }
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+LcipTeam *lcip_team_new(guint n_threads) {
+  LcipTeam *team = g_new0(LcipTeam, 1);
+  const guint wanted = MAX(1u, n_threads > 0 ? n_threads : lcip_cpu_count());
+  team->threads = g_new0(pthread_t, wanted);
+  team->helpers = g_new0(struct TeamHelper, wanted);
+  pthread_mutex_init(&team->lock, NULL);
+  pthread_cond_init(&team->work_cond, NULL);
+  pthread_cond_init(&team->done_cond, NULL);
+  team->size = 1;
+  start_helpers(team, wanted - 1);
+  return team;
+}
+
+void lcip_team_free(LcipTeam *team) {
+  if (!team)
+    return;
+  atomic_store(&team->stop, TRUE);
+  pthread_mutex_lock(&team->lock);
+  pthread_cond_broadcast(&team->work_cond);
+  pthread_mutex_unlock(&team->lock);
+  for (guint i = 0; i + 1 < team->size; i++)
+    pthread_join(team->threads[i], NULL);
+  pthread_cond_destroy(&team->done_cond);
+  pthread_cond_destroy(&team->work_cond);
+  pthread_mutex_destroy(&team->lock);
+  g_free(team->helpers);
+  g_free(team->threads);
+  g_free(team);
+}
+
+guint lcip_team_size(const LcipTeam *team) {
+  return team ? team->size : 1;
+}
+
+static void publish_job(LcipTeam *team, guint n_chunks) {
+  const guint64 job = (atomic_load(&team->ticket) >> 32) + 1;
+  atomic_store(&team->done, 0);
+  atomic_store(&team->ticket, job << 32 | n_chunks);
+  if (atomic_load(&team->parked) == 0)
+    return;
+  pthread_mutex_lock(&team->lock);
+  pthread_cond_broadcast(&team->work_cond);
+  pthread_mutex_unlock(&team->lock);
+}
+
+static void wait_done(LcipTeam *team, guint n_chunks) {
+  const gint64 end = g_get_monotonic_time() + SPIN_US;
+  do {
+    for (int i = 0; i < PAUSES_PER_LOOK; i++) {
+      if (atomic_load(&team->done) == n_chunks)
+        return;
+      cpu_pause();
+    }
+  } while (g_get_monotonic_time() < end);
+  pthread_mutex_lock(&team->lock);
+  atomic_store(&team->caller_parked, TRUE);
+  while (atomic_load(&team->done) != n_chunks)
+    pthread_cond_wait(&team->done_cond, &team->lock);
+  atomic_store(&team->caller_parked, FALSE);
+  pthread_mutex_unlock(&team->lock);
+}
+
+void lcip_team_run(LcipTeam *team, guint n_chunks, LcipTeamFunc func, gpointer data) {
+  if (lcip_team_size(team) == 1 || n_chunks <= 1) {
+    for (guint i = 0; i < n_chunks; i++)
+      func(data, i, 0);
+    return;
+  }
+  team->func = func;
+  team->data = data;
+  team->n_chunks = n_chunks;
+  publish_job(team, n_chunks);
+  team_work(team, 0);
+  wait_done(team, n_chunks);
+}
