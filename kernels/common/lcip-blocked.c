@@ -1,0 +1,130 @@
+#include "config.h"
+#include "lcip-blocked.h"
+
+#include <math.h>
+
+static void read_pair(const LcipStep *step, const char *name, gint64 pair[2]) {
+  guint n = 0;
+  const gint64 *values = lcip_attrs_get_ints(step->attrs, name, &n);
+  for (guint i = 0; values && i < 2 && i < n; i++)
+    pair[i] = values[i];
+}
+
+static void read_pads(LcipWindow *w, const LcipStep *step) {
+  guint n = 0;
+  const gint64 *pads = lcip_attrs_get_ints(step->attrs, "pads", &n);
+  for (guint i = 0; i < 2; i++) {
+    w->pad_begin[i] = pads && n == 4 ? pads[i] : 0;
+    w->pad_end[i] = pads && n == 4 ? pads[i + 2] : 0;
+  }
+}
+
+/* ONNX: SAME_* makes ceil(size / stride) outputs; an odd padding is larger at the end (UPPER) or at
+ * the beginning (LOWER). */
+static void same_pads(LcipWindow *w, const LcipShape *in, gboolean lower) {
+  for (guint i = 0; i < 2; i++) {
+    const gint64 size = in->dims[2 + i], stride = w->stride[i];
+    const gint64 outputs = (size + stride - 1) / stride;
+    const gint64 extent = (w->kernel[i] - 1) * w->dilation[i] + 1;
+    const gint64 total = MAX(0, (outputs - 1) * stride + extent - size);
+    w->pad_begin[i] = lower ? total - total / 2 : total / 2;
+    w->pad_end[i] = total - w->pad_begin[i];
+  }
+}
+
+void lcip_window_init(LcipWindow *window, const LcipStep *step, const gint64 kernel[2],
+                      const LcipShape *in) {
+  for (guint i = 0; i < 2; i++) {
+    window->kernel[i] = kernel ? kernel[i] : 1;
+    window->stride[i] = window->dilation[i] = 1;
+  }
+  read_pair(step, "kernel_shape", window->kernel);
+  read_pair(step, "strides", window->stride);
+  read_pair(step, "dilations", window->dilation);
+  read_pads(window, step);
+  const char *auto_pad = lcip_attrs_get_string(step->attrs, "auto_pad");
+  if (g_strcmp0(auto_pad, "SAME_UPPER") == 0)
+    same_pads(window, in, FALSE);
+  else if (g_strcmp0(auto_pad, "SAME_LOWER") == 0)
+    same_pads(window, in, TRUE);
+  else if (g_strcmp0(auto_pad, "VALID") == 0)
+    for (guint i = 0; i < 2; i++)
+      window->pad_begin[i] = window->pad_end[i] = 0;
+}
+
+static LcipTailOp tail_op(const LcipEpilogue *epilogue) {
+  const char *name = epilogue->op->name;
+  LcipTailOp op = {.kind = LCIP_TAIL_ADD, .side_input = epilogue->side_input};
+  if (g_str_equal(name, "Relu")) {
+    op.kind = LCIP_TAIL_CLAMP;
+    op.b = INFINITY;
+  } else if (g_str_equal(name, "Clip")) {
+    op.kind = LCIP_TAIL_CLAMP;
+    op.a = epilogue->clip_min;
+    op.b = epilogue->clip_max;
+  } else if (g_str_equal(name, "LeakyRelu")) {
+    op.kind = LCIP_TAIL_LEAKY;
+    op.a = lcip_attrs_get_float(epilogue->attrs, "alpha");
+  } else if (g_str_equal(name, "Sigmoid")) {
+    op.kind = LCIP_TAIL_SIGMOID;
+  } else if (g_str_equal(name, "HardSigmoid")) {
+    op.kind = LCIP_TAIL_HARD_SIGMOID;
+    op.a = lcip_attrs_get_float(epilogue->attrs, "alpha");
+    op.b = lcip_attrs_get_float(epilogue->attrs, "beta");
+  } else if (g_str_equal(name, "HardSwish")) {
+    op.kind = LCIP_TAIL_HARD_SWISH;
+  } else if (g_str_equal(name, "Tanh")) {
+    op.kind = LCIP_TAIL_TANH;
+  }
+  return op;
+}
+
+static gboolean keeps_zero(const LcipTailOp *op) {
+  if (op->kind == LCIP_TAIL_CLAMP)
+    return op->a <= 0 && op->b >= 0;
+  return op->kind != LCIP_TAIL_SIGMOID && op->kind != LCIP_TAIL_HARD_SIGMOID;
+}
+
+static void find_simple(LcipTail *tail) {
+  guint i = 0;
+  tail->side_input = -1;
+  tail->lo = -INFINITY;
+  tail->hi = INFINITY;
+  if (i < tail->n && tail->ops[i].kind == LCIP_TAIL_ADD)
+    tail->side_input = tail->ops[i++].side_input;
+  if (i < tail->n && tail->ops[i].kind == LCIP_TAIL_CLAMP) {
+    tail->lo = tail->ops[i].a;
+    tail->hi = tail->ops[i++].b;
+  }
+  tail->simple = i == tail->n;
+}
+
+gboolean lcip_tail_init(LcipTail *tail, const LcipStep *step, const char **reason) {
+  if (!lcip_epilogues_common(step, reason))
+    return FALSE;
+  *tail = (LcipTail){.n = step->n_epilogues};
+  for (guint i = 0; i < tail->n; i++) {
+    tail->ops[i] = tail_op(&step->epilogues[i]);
+    tail->dirty |= !keeps_zero(&tail->ops[i]);
+    if (tail->ops[i].kind == LCIP_TAIL_ADD && tail->ops[i].side_input < 0) {
+      *reason = "it fuses an addition only with a side input";
+      return FALSE;
+    }
+  }
+  find_simple(tail);
+  return TRUE;
+}
+
+void lcip_tail_formats(const LcipStep *step, LcipPortFormats *formats) {
+  for (guint i = 0; i < step->n_epilogues; i++)
+    if (step->epilogues[i].side_input >= 0)
+      formats->inputs[step->epilogues[i].side_input] = formats->outputs[0];
+}
+
+gboolean lcip_is_image(const LcipTensorSpec *spec) {
+  return spec->type == LCIP_TYPE_F32 && spec->shape.rank == 4 && lcip_shape_count(&spec->shape) > 0;
+}
+
+gint64 lcip_blocks(gint64 channels, gint64 block) {
+  return (channels + block - 1) / block;
+}

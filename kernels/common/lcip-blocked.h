@@ -1,0 +1,60 @@
+#pragma once
+
+#include "lcip-kernel.h"
+
+/* What the vector kernels of the family "blocked" share and what needs no vectors: it is compiled
+ * once, for the baseline processor. */
+
+G_BEGIN_DECLS
+
+/** LcipWindow: the sliding window of a convolution or pooling over (y, x).
+ * @pad_begin, @pad_end: of this input, auto_pad resolved, in pixels. */
+typedef struct {
+  gint64 kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
+} LcipWindow;
+
+/** lcip_window_init: @kernel is used where the step has no attribute kernel_shape; @in is the
+ * actual shape n, c, h, w of input 0. */
+void lcip_window_init(LcipWindow *window, const LcipStep *step, const gint64 kernel[2],
+                      const LcipShape *in);
+
+/** LcipTailKind: what a vector kernel does to a value before it stores it. CLAMP is Relu (0 to
+ * INFINITY) and Clip, between @a and @b. LEAKY has its slope, HARD_SIGMOID alpha and beta there. */
+typedef enum {
+  LCIP_TAIL_ADD,
+  LCIP_TAIL_CLAMP,
+  LCIP_TAIL_LEAKY,
+  LCIP_TAIL_SIGMOID,
+  LCIP_TAIL_HARD_SIGMOID,
+  LCIP_TAIL_HARD_SWISH,
+  LCIP_TAIL_TANH
+} LcipTailKind;
+
+typedef struct {
+  LcipTailKind kind;
+  int side_input;
+  float a, b;
+} LcipTailOp;
+
+/** LcipTail: the epilogues of a step. @simple: an ADD at most, then a CLAMP at most, which can be
+ * done in registers: @side_input (or -1), @lo and @hi. @dirty: it may turn 0 into something else,
+ * so padding channels need a mask. */
+typedef struct {
+  guint n;
+  LcipTailOp ops[LCIP_MAX_EPILOGUES];
+  gboolean simple, dirty;
+  int side_input;
+  float lo, hi;
+} LcipTail;
+
+/** lcip_tail_init: FALSE with @reason when lcip_epilogues_common() refuses. */
+gboolean lcip_tail_init(LcipTail *tail, const LcipStep *step, const char **reason);
+/** lcip_tail_formats: the side inputs of the epilogues take the format of output 0. */
+void lcip_tail_formats(const LcipStep *step, LcipPortFormats *formats);
+
+/** lcip_is_image: input or output spec is f32 with 4 dimensions, none of them 0. */
+gboolean lcip_is_image(const LcipTensorSpec *spec);
+/** lcip_blocks: how many blocks of @block hold @channels. */
+gint64 lcip_blocks(gint64 channels, gint64 block);
+
+G_END_DECLS

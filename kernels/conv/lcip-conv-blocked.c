@@ -1,0 +1,549 @@
+#include "config.h"
+#include "lcip-vec.h"
+
+#include <math.h>
+
+/* Direct convolution over channel-blocked tensors. A micro-kernel computes a tile of up to PIXELS
+ * neighbouring output pixels times two vectors of output channels in registers; for each input
+ * value it multiplies a broadcast of that value with two vectors of weights: as many independent
+ * sums as registers allow, so that the multiply-add units never wait for a result. Weights are
+ * packed in the order of use.
+ *
+ * Padding and strides never reach the micro-kernel: the part of the input that a chunk of output
+ * rows needs is first copied to scratch, with zeros around it and columns sorted by their remainder
+ * modulo the stride, so that neighbouring output pixels are neighbours in memory. A 1x1 convolution
+ * with stride 1 reads the input where it is, as one long row. A first layer with few channels reads
+ * a dense input; its copy is planar. */
+
+/* Registers: PIXELS x 2 sums, 2 of weights, 1 broadcast. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define PIXELS 14
+#else
+#define PIXELS 6
+#endif
+#define GROUP (2 * LCIP_LANES) /* output channels of one tile */
+
+enum {
+  MAX_KERNEL_WIDTH = 32,
+  MAX_DENSE_CHANNELS = 4,
+  TILE_BUDGET_ELEMS = 64 * 1024, /* copied input of a chunk: a quarter of a usual L2 cache */
+  MIN_CHUNKS = 32,
+};
+/* 20 us on one core: well above what handing out a chunk costs. */
+static const double CHUNK_FLOPS = 2e6;
+
+/* What a micro-kernel reads and writes. @x: the first pixel's first value; blocks are @x_block
+ * apart, rows of the window @x_row, its columns at @taps. @vec_stride: from the first to the second
+ * vector of a pixel in @out and @side. All in elements. */
+typedef struct {
+  const float *x, *w, *bias, *side;
+  float *out;
+  gsize x_block, x_row, vec_stride;
+  const gsize *taps;
+  gint64 n_blocks, last_depth, kh, kw;
+  float lo, hi;
+} Micro;
+
+/* One tile: @pixels x @vecs vectors. @dense: a block of the input is one channel. */
+LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
+                            const gboolean dense) {
+  const int step = dense ? 1 : LCIP_BLOCK;
+  vf sum[PIXELS][2];
+  const float *w = m->w;
+  LCIP_UNROLL
+  for (int i = 0; i < pixels; i++) {
+    sum[i][0] = v_load(m->bias);
+    if (vecs > 1)
+      sum[i][1] = v_load(m->bias + LCIP_LANES);
+  }
+  for (gint64 b = 0; b < m->n_blocks; b++) {
+    const gint64 depth = dense ? 1 : b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
+    for (gint64 ky = 0; ky < m->kh; ky++)
+      for (gint64 kx = 0; kx < m->kw; kx++) {
+        const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
+        for (gint64 k = 0; k < depth; k++, x++, w += vecs * LCIP_LANES) {
+          const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
+          LCIP_UNROLL
+          for (int i = 0; i < pixels; i++) {
+            const vf value = v_set1(x[i * step]);
+            sum[i][0] += value * w0;
+            if (vecs > 1)
+              sum[i][1] += value * w1;
+          }
+        }
+      }
+  }
+  const float *side = m->side;
+  float *out = m->out;
+  const gsize second = m->vec_stride;
+  const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
+  LCIP_UNROLL
+  for (int i = 0; i < pixels; i++) {
+    const int at = i * LCIP_BLOCK;
+    const vf y0 = side ? sum[i][0] + v_load(side + at) : sum[i][0];
+    v_store(out + at, v_min(hi, v_max(lo, y0)));
+    if (vecs > 1) {
+      const vf y1 = side ? sum[i][1] + v_load(side + at + second) : sum[i][1];
+      v_store(out + at + second, v_min(hi, v_max(lo, y1)));
+    }
+  }
+}
+
+#define MICRO(r)                                                                                   \
+  static void micro_blocked_1_##r(const Micro *m) {                                                \
+    micro_body(m, r, 1, FALSE);                                                                    \
+  }                                                                                                \
+  static void micro_blocked_2_##r(const Micro *m) {                                                \
+    micro_body(m, r, 2, FALSE);                                                                    \
+  }                                                                                                \
+  static void micro_dense_1_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 1, TRUE);                                                                     \
+  }                                                                                                \
+  static void micro_dense_2_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 2, TRUE);                                                                     \
+  }
+#define MICRO_ENTRY(r)                                                                             \
+  {{micro_blocked_1_##r, micro_blocked_2_##r}, {micro_dense_1_##r, micro_dense_2_##r}},
+
+#if PIXELS == 14
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
+#else
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
+#endif
+
+MICRO_EACH(MICRO)
+
+/* [pixels - 1][dense][vectors - 1] */
+static void (*const micros[PIXELS][2][2])(const Micro *) = {MICRO_EACH(MICRO_ENTRY)};
+
+/* ---- the convolution's shape ---- */
+
+/* Shapes and splits of one call. @c, @oc, @blocks, @out_blocks and @tiles are those of one of
+ * @groups; @tiles counts register tiles of GROUP channels, @depth the channels of an input block.
+ * The copy of the input has @copy_cols pixels per remainder. */
+typedef struct {
+  LcipWindow win;
+  gint64 n, groups, c, h, w, oc, oh, ow;
+  gint64 blocks, depth, out_blocks, tiles, taps_per_output;
+  gboolean dense, flat;
+  gint64 chunk_rows, chunk_cols, row_chunks, col_chunks, tile_chunks, tiles_in_chunk;
+  gint64 copy_cols, copy_rows, copy_phases;
+  gsize taps[MAX_KERNEL_WIDTH];
+} Shape;
+
+static gboolean is_flat(const Shape *s) {
+  const LcipWindow *w = &s->win;
+  for (guint i = 0; i < 2; i++)
+    if (w->kernel[i] != 1 || w->stride[i] != 1 || w->pad_begin[i] || w->pad_end[i])
+      return FALSE;
+  return !s->dense;
+}
+
+static gint64 divide_up(gint64 a, gint64 b) {
+  return (a + b - 1) / b;
+}
+
+/* One copied row of all channels of a group, in elements. */
+static gint64 copy_row_elems(const Shape *s) {
+  return s->blocks * s->depth * s->copy_phases * s->copy_cols;
+}
+
+static gint64 copied_rows(const Shape *s, gint64 out_rows) {
+  return (out_rows - 1) * s->win.stride[0] + (s->win.kernel[0] - 1) * s->win.dilation[0] + 1;
+}
+
+/* Column kx of the window starts in the run of columns with its remainder. */
+static void plan_copy(Shape *s) {
+  const LcipWindow *w = &s->win;
+  s->copy_phases = MIN(w->stride[1], (w->kernel[1] - 1) * w->dilation[1] + 1);
+  s->copy_cols = s->ow + (w->kernel[1] - 1) * w->dilation[1] / w->stride[1];
+  for (gint64 kx = 0; kx < w->kernel[1]; kx++) {
+    const gint64 column = kx * w->dilation[1];
+    const gint64 phase = column % w->stride[1], first = column / w->stride[1];
+    s->taps[kx] = (gsize)((phase * s->copy_cols + first) * s->depth);
+  }
+}
+
+/* Rows (pixels where flat) of a chunk: worth a worker's while, small enough for its L2 cache. */
+static gint64 chunk_length(const Shape *s, gint64 length, double flops) {
+  gint64 size = MAX((gint64)(CHUNK_FLOPS / flops) + 1, divide_up(length * s->n, MIN_CHUNKS));
+  if (s->flat) {
+    const gint64 most = MAX(1, TILE_BUDGET_ELEMS / (s->c * PIXELS));
+    return MIN(divide_up(size, PIXELS), most) * PIXELS;
+  }
+  size = MIN(size, length);
+  while (size > 1 && copied_rows(s, size) * copy_row_elems(s) > TILE_BUDGET_ELEMS)
+    size--;
+  return divide_up(length, divide_up(length, size));
+}
+
+/* Where rows give few chunks, output channels are split too. Each result is computed in one chunk
+ * by the same additions in the same order, whatever the split. */
+static void plan_chunks(Shape *s) {
+  const gint64 length = s->flat ? s->ow : s->oh;
+  const double flops = 2.0 * (double)(s->taps_per_output * s->oc * (s->flat ? 1 : s->ow));
+  const gint64 size = MIN(chunk_length(s, length, flops), length);
+  s->chunk_cols = s->flat ? size : s->ow;
+  s->chunk_rows = s->flat ? 1 : size;
+  s->col_chunks = divide_up(s->ow, s->chunk_cols);
+  s->row_chunks = divide_up(s->oh, s->chunk_rows);
+  const gint64 so_far = s->n * s->groups * s->col_chunks * s->row_chunks;
+  const gint64 want = MIN((gint64)(flops * (double)size / CHUNK_FLOPS), MIN_CHUNKS / so_far);
+  s->tiles_in_chunk = divide_up(s->tiles, CLAMP(want, 1, s->tiles));
+  s->tile_chunks = divide_up(s->tiles, s->tiles_in_chunk);
+  s->copy_rows = copied_rows(s, s->chunk_rows);
+}
+
+/* @in, @out: actual n, c, h, w. Weights are oc, c / groups, kh, kw. */
+static void shape_init(Shape *s, const LcipStep *step, const LcipShape *in, const LcipShape *out,
+                       gboolean dense) {
+  const LcipShape *weights = &step->inputs[1].shape;
+  *s = (Shape){.n = in->dims[0], .h = in->dims[2], .w = in->dims[3], .dense = dense};
+  lcip_window_init(&s->win, step, &weights->dims[2], in);
+  s->groups = in->dims[1] / weights->dims[1];
+  s->c = weights->dims[1];
+  s->oc = out->dims[1] / s->groups;
+  s->oh = out->dims[2];
+  s->ow = out->dims[3];
+  s->depth = dense ? 1 : LCIP_BLOCK;
+  s->blocks = divide_up(s->c, s->depth);
+  s->out_blocks = divide_up(s->oc, LCIP_BLOCK);
+  s->tiles = divide_up(s->out_blocks * LCIP_BLOCK, GROUP);
+  s->taps_per_output = s->c * s->win.kernel[0] * s->win.kernel[1];
+  s->flat = is_flat(s);
+  if (s->flat) {
+    s->ow *= s->oh;
+    s->oh = 1;
+  }
+  plan_copy(s);
+  plan_chunks(s);
+}
+
+/* ---- support and preparation ---- */
+
+static gboolean sizes_fit(const LcipStep *step, const char **reason) {
+  const LcipShape *in = &step->inputs[0].shape, *weights = &step->inputs[1].shape;
+  const gint64 groups = in->dims[1] / weights->dims[1];
+  if (weights->dims[3] > MAX_KERNEL_WIDTH) {
+    *reason = "it takes windows of at most 32 columns";
+    return FALSE;
+  }
+  const gboolean whole =
+      weights->dims[1] % LCIP_BLOCK == 0 && weights->dims[0] / groups % LCIP_BLOCK == 0;
+  if (groups > 1 && !whole)
+    *reason = "its groups must be whole blocks of channels";
+  return groups == 1 || whole;
+}
+
+static gboolean is_constant(const LcipStep *step, guint i) {
+  return step->constants && step->constants[i] && step->inputs[i].type == LCIP_TYPE_F32;
+}
+
+static gboolean has_bias(const LcipStep *step) {
+  return step->n_anchor_inputs > 2 && lcip_step_has_input(step, 2);
+}
+
+static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const char **reason) {
+  LcipTail tail;
+  if (!lcip_is_image(&step->inputs[0]) || !lcip_is_image(&step->outputs[0]) ||
+      !lcip_is_image(&step->inputs[1])) {
+    *reason = "it takes f32 tensors of 4 dimensions";
+    return FALSE;
+  }
+  if (!is_constant(step, 1) || (has_bias(step) && !is_constant(step, 2))) {
+    *reason = "its weights must be constants";
+    return FALSE;
+  }
+  if (!sizes_fit(step, reason) || !lcip_tail_init(&tail, step, reason))
+    return FALSE;
+  const gint64 c = step->inputs[0].shape.dims[1];
+  const gboolean dense = c <= MAX_DENSE_CHANNELS && c == step->inputs[1].shape.dims[1] &&
+                         formats->inputs[0] == LCIP_FORMAT_DENSE;
+  lcip_formats_dense(step, formats);
+  formats->inputs[0] = dense ? LCIP_FORMAT_DENSE : LCIP_BLOCK_FORMAT;
+  formats->outputs[0] = LCIP_BLOCK_FORMAT;
+  lcip_tail_formats(step, formats);
+  return TRUE;
+}
+
+static void plan_shape(Shape *s, const LcipStep *step, const LcipPortFormats *formats) {
+  shape_init(s, step, &step->inputs[0].shape, &step->outputs[0].shape,
+             formats->inputs[0] == LCIP_FORMAT_DENSE);
+}
+
+/* Elements of the copy that one worker needs, for any actual shape up to the planned one: a chunk
+ * keeps the budget unless a single row of output breaks it. */
+static gsize copy_elems(const Shape *s) {
+  if (s->flat)
+    return 0;
+  const gint64 row = copy_row_elems(s);
+  const gint64 all = copied_rows(s, s->oh) * row;
+  return (gsize)MAX(copied_rows(s, 1) * row, MIN(all, TILE_BUDGET_ELEMS)) + LCIP_BLOCK;
+}
+
+static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
+  Shape s;
+  plan_shape(&s, step, formats);
+  return copy_elems(&s) * sizeof(float) * workers;
+}
+
+/* Packed weights of one group of channels. In the blob the biases follow those of all groups. */
+static gsize group_weights(const Shape *s) {
+  return (gsize)(s->out_blocks * LCIP_BLOCK * s->taps_per_output);
+}
+
+/* Vectors of output channels in tile @tile: 2, or 1 in the last. */
+static int tile_vecs(const Shape *s, gint64 tile) {
+  return (int)MIN(2, s->out_blocks * LCIP_BLOCK_VECS - tile * 2);
+}
+
+/* @w: OIHW of one group -> [tile][block][ky][kx][channel in block][output channel in tile]. */
+static void pack_group(const Shape *s, const float *w, float *packed) {
+  const gint64 pixels = s->win.kernel[0] * s->win.kernel[1];
+  for (gint64 tile = 0; tile < s->tiles; tile++)
+    for (gint64 block = 0; block < s->blocks; block++)
+      for (gint64 pixel = 0; pixel < pixels; pixel++)
+        for (gint64 c = block * s->depth; c < MIN(s->c, (block + 1) * s->depth); c++)
+          for (gint64 lane = 0; lane < tile_vecs(s, tile) * LCIP_LANES; lane++) {
+            const gint64 oc = tile * GROUP + lane;
+            *packed++ = oc < s->oc ? w[(oc * s->c + c) * pixels + pixel] : 0.0f;
+          }
+}
+
+static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
+                        GError **error) {
+  Shape s;
+  plan_shape(&s, step, formats);
+  const gsize weights = group_weights(&s), groups = (gsize)s.groups;
+  const gsize biases = (gsize)(s.out_blocks * LCIP_BLOCK);
+  const gsize bytes = (weights + biases) * groups * sizeof(float);
+  *blob = lcip_blob_new(bytes);
+  if (!*blob) {
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_MEMORY,
+                "packed weights need %" G_GSIZE_FORMAT " bytes", bytes);
+    return FALSE;
+  }
+  float *packed = lcip_blob_data(*blob);
+  const float *w = lcip_tensor_get_data(step->constants[1]);
+  const float *bias = has_bias(step) ? lcip_tensor_get_data(step->constants[2]) : NULL;
+  for (gsize g = 0; g < groups; g++) {
+    pack_group(&s, w + g * (gsize)(s.oc * s.taps_per_output), packed + g * weights);
+    if (bias)
+      memcpy(packed + weights * groups + biases * g, bias + g * (gsize)s.oc,
+             (gsize)s.oc * sizeof(float));
+  }
+  return TRUE;
+}
+
+/* ---- running ---- */
+
+/* @mask_last: the epilogues would spoil the padding channels of the last block. */
+typedef struct {
+  Shape s;
+  LcipTail tail;
+  const LcipCall *call;
+  const float *weights, *biases;
+  gsize scratch_elems;
+  gboolean mask_last;
+} Conv;
+
+/* A part of the output: image, group, tiles [tile, tile_end) and pixels. */
+typedef struct {
+  gint64 n, group, tile, tile_end, y, y_end, x, x_end;
+} Chunk;
+
+static Chunk chunk_find(const Shape *s, guint index) {
+  gint64 i = index;
+  Chunk c;
+  c.tile = i % s->tile_chunks * s->tiles_in_chunk;
+  c.tile_end = MIN(c.tile + s->tiles_in_chunk, s->tiles);
+  i /= s->tile_chunks;
+  c.x = i % s->col_chunks * s->chunk_cols;
+  c.x_end = MIN(c.x + s->chunk_cols, s->ow);
+  i /= s->col_chunks;
+  c.y = i % s->row_chunks * s->chunk_rows;
+  c.y_end = MIN(c.y + s->chunk_rows, s->oh);
+  i /= s->row_chunks;
+  c.group = i % s->groups;
+  c.n = i / s->groups;
+  return c;
+}
+
+/* Copies of row @from (NULL: outside) the columns with remainder @phase; outside are zeros. */
+LCIP_INLINE void copy_phase(const Shape *s, const float *from, gint64 phase, float *to,
+                            const int depth) {
+  const gint64 stride = s->win.stride[1], first = phase - s->win.pad_begin[1];
+  gint64 begin = first >= 0 ? 0 : divide_up(-first, stride);
+  gint64 end = from && first < s->w ? divide_up(s->w - first, stride) : 0;
+  end = MIN(end, s->copy_cols);
+  begin = MIN(begin, end);
+  memset(to, 0, (gsize)(begin * depth) * sizeof(float));
+  if (stride == 1 && end > begin)
+    memcpy(to + begin * depth, from + (begin + first) * depth,
+           (gsize)((end - begin) * depth) * sizeof(float));
+  else
+    for (gint64 i = begin; i < end; i++)
+      for (int k = 0; k < depth; k++)
+        to[i * depth + k] = from[(i * stride + first) * depth + k];
+  memset(to + end * depth, 0, (gsize)((s->copy_cols - end) * depth) * sizeof(float));
+}
+
+/* Does a row of the copy meet any row of a window? */
+static gboolean row_is_used(const Shape *s, gint64 row) {
+  for (gint64 ky = 0; ky < s->win.kernel[0]; ky++) {
+    const gint64 rest = row - ky * s->win.dilation[0];
+    if (rest >= 0 && rest % s->win.stride[0] == 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* [block][row][phase][column][channel in block] */
+static void copy_input(const Conv *conv, const Chunk *chunk, float *copy) {
+  const Shape *s = &conv->s;
+  const gsize plane = (gsize)(s->h * s->w * s->depth), run = (gsize)(s->copy_cols * s->depth);
+  const gint64 rows = copied_rows(s, chunk->y_end - chunk->y);
+  const float *in = (const float *)conv->call->inputs[0].data +
+                    (gsize)((chunk->n * s->groups + chunk->group) * s->blocks) * plane;
+  for (gint64 b = 0; b < s->blocks; b++)
+    for (gint64 row = 0; row < rows; row++) {
+      if (!row_is_used(s, row))
+        continue;
+      const gint64 y = chunk->y * s->win.stride[0] - s->win.pad_begin[0] + row;
+      const gboolean inside = y >= 0 && y < s->h;
+      const float *from = inside ? in + (gsize)b * plane + (gsize)(y * s->w * s->depth) : NULL;
+      for (gint64 phase = 0; phase < s->copy_phases; phase++) {
+        float *to = copy + (gsize)((b * s->copy_rows + row) * s->copy_phases + phase) * run;
+        if (s->dense)
+          copy_phase(s, from, phase, to, 1);
+        else
+          copy_phase(s, from, phase, to, LCIP_BLOCK);
+      }
+    }
+}
+
+/* Epilogues on a tile that lies raw in @raw, from there to @at in the output. */
+static void finish_tile(const Conv *conv, const float *raw, gint64 pixels, int vecs, gsize at,
+                        gsize vec_stride, gint64 channels_left) {
+  float *out = conv->call->outputs[0].data;
+  for (int v = 0; v < vecs; v++) {
+    const vi mask = v_lanes_below((int)CLAMP(channels_left - v * LCIP_LANES, 0, LCIP_LANES));
+    for (gint64 i = 0; i < pixels; i++) {
+      const gsize here = at + (gsize)i * LCIP_BLOCK + (gsize)v * vec_stride;
+      const vf value = v_load(raw + (v * PIXELS + i) * LCIP_BLOCK);
+      v_store(out + here, (vf)((vi)v_tail(&conv->tail, conv->call, value, here) & mask));
+    }
+  }
+}
+
+/* Runs @m on one tile: epilogues in registers where they are simple, else from a raw copy. */
+static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize at,
+                     gint64 channels_left) {
+  void (*const micro)(const Micro *) = micros[pixels - 1][conv->s.dense ? 1 : 0][vecs - 1];
+  const LcipTail *tail = &conv->tail;
+  if (tail->simple && !conv->mask_last) {
+    const gboolean add = tail->side_input >= 0;
+    m->out = (float *)conv->call->outputs[0].data + at;
+    m->side = add ? (const float *)conv->call->inputs[tail->side_input].data + at : NULL;
+    m->lo = tail->lo;
+    m->hi = tail->hi;
+    micro(m);
+    return;
+  }
+  float raw[2 * PIXELS * LCIP_BLOCK];
+  Micro to_raw = *m;
+  to_raw.out = raw;
+  to_raw.vec_stride = PIXELS * LCIP_BLOCK;
+  micro(&to_raw);
+  finish_tile(conv, raw, pixels, vecs, at, m->vec_stride, channels_left);
+}
+
+/* Where pixel (y, x) of tile @tile lies in output 0, in elements. */
+static gsize out_offset(const Shape *s, const Chunk *chunk, gint64 tile, gint64 y, gint64 x) {
+  const gint64 first = (chunk->n * s->groups + chunk->group) * s->out_blocks;
+  const gint64 block = first + tile * 2 / LCIP_BLOCK_VECS;
+  return (gsize)(((block * s->oh + y) * s->ow + x) * LCIP_BLOCK);
+}
+
+/* All pixels of @chunk for one tile of channels; rows of output read @row_elems apart. */
+static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m,
+                     const float *source, gsize row_elems) {
+  const Shape *s = &conv->s;
+  const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
+  for (gint64 y = chunk->y; y < chunk->y_end; y++)
+    for (gint64 part = 0; part < parts; part++) {
+      const gint64 begin = cols * part / parts, end = cols * (part + 1) / parts;
+      m->x = source + (gsize)(y - chunk->y) * row_elems + begin * s->depth;
+      run_tile(conv, m, end - begin, tile_vecs(s, tile),
+               out_offset(s, chunk, tile, y, chunk->x + begin), s->oc - tile * GROUP);
+    }
+}
+
+static void run_chunk(gpointer data, guint index, guint worker) {
+  const Conv *conv = data;
+  const Shape *s = &conv->s;
+  const Chunk chunk = chunk_find(s, index);
+  const gint64 group = chunk.n * s->groups + chunk.group;
+  const gsize row = (gsize)(s->copy_phases * s->copy_cols * s->depth);
+  const gsize plane = (gsize)(s->h * s->w * s->depth);
+  float *copy = (float *)conv->call->scratch + (gsize)worker * conv->scratch_elems;
+  const float *source = copy;
+  if (s->flat)
+    source = (const float *)conv->call->inputs[0].data + (gsize)(group * s->blocks) * plane +
+             chunk.x * s->depth;
+  else
+    copy_input(conv, &chunk, copy);
+  Micro m = {.x_block = s->flat ? plane : (gsize)s->copy_rows * row,
+             .x_row = row * (gsize)s->win.dilation[0],
+             .vec_stride = LCIP_BLOCK_VECS > 1 ? LCIP_LANES : (gsize)(s->oh * s->ow * LCIP_BLOCK),
+             .taps = s->taps,
+             .n_blocks = s->blocks,
+             .last_depth = s->c - (s->blocks - 1) * s->depth,
+             .kh = s->win.kernel[0],
+             .kw = s->win.kernel[1],
+             .lo = -INFINITY,
+             .hi = INFINITY};
+  for (gint64 tile = chunk.tile; tile < chunk.tile_end; tile++) {
+    m.w = conv->weights + (gsize)chunk.group * group_weights(s) +
+          (gsize)(tile * GROUP * s->taps_per_output);
+    m.bias = conv->biases + chunk.group * s->out_blocks * LCIP_BLOCK + tile * GROUP;
+    run_rows(conv, &chunk, tile, &m, source, row * (gsize)s->win.stride[0]);
+  }
+}
+
+static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
+  Conv conv = {.call = call};
+  const gboolean dense = call->inputs[0].spec.format == LCIP_FORMAT_DENSE;
+  LcipPortFormats formats = {.inputs = {call->inputs[0].spec.format}};
+  Shape planned;
+  plan_shape(&planned, call->step, &formats);
+  shape_init(&conv.s, call->step, &call->inputs[0].shape, &call->outputs[0].shape, dense);
+  const char *reason = NULL;
+  if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);
+    return FALSE;
+  }
+  const Shape *s = &conv.s;
+  conv.scratch_elems = copy_elems(&planned);
+  conv.weights = lcip_blob_data(call->prepared);
+  conv.biases = conv.weights + group_weights(s) * (gsize)s->groups;
+  conv.mask_last = conv.tail.dirty && s->oc % LCIP_BLOCK != 0;
+  lcip_team_run(team, (guint)(s->n * s->groups * s->row_chunks * s->col_chunks * s->tile_chunks),
+                run_chunk, &conv);
+  return TRUE;
+}
+
+const LcipKernel LCIP_ISA_KERNEL(conv_blocked) = {
+    .name = LCIP_ISA_NAME("conv-blocked"),
+    .family = "blocked",
+    .device = LCIP_DEVICE_CPU,
+    .operators = (const char *const[]){"Conv", NULL},
+    .needs = LCIP_ISA_NEEDS,
+    .numerics = LCIP_NUMERICS_REASSOCIATED,
+    .tolerance = 1e-4f,
+    .prepared_inputs = 1 << 1 | 1 << 2,
+    .supports = supports,
+    .scratch_bytes = scratch_bytes,
+    .prepare = prepare,
+    .run = run,
+};
