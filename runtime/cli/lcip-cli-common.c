@@ -1,0 +1,108 @@
+#include "config.h"
+
+#include "lcip-cli.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void lcip_cli_note(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  g_autofree char *text = g_strdup_vprintf(format, args);
+  va_end(args);
+  g_printerr("lcip: %s\n", text);
+}
+
+static void note_usage(const LcipCliCommand *command, const char *message) {
+  g_printerr("lcip %s: %s\nTry 'lcip %s --help'.\n", command->name, message, command->name);
+}
+
+gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entries, char ***argv,
+                        guint min, guint max) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GOptionContext) context = g_option_context_new(command->arguments);
+  g_autofree char *summary = g_strdup_printf("%s.", command->summary);
+  g_option_context_set_summary(context, summary);
+  g_option_context_set_description(context, command->description);
+  if (entries)
+    g_option_context_add_main_entries(context, entries, NULL);
+  if (!g_option_context_parse_strv(context, argv, &error)) {
+    note_usage(command, error->message);
+    return FALSE;
+  }
+  guint n = g_strv_length(*argv) - 1;
+  if (n >= min && (max == 0 || n <= max))
+    return TRUE;
+  g_autofree char *message = n < min
+                                 ? g_strdup_printf("expected %s", command->arguments)
+                                 : g_strdup_printf("unexpected argument '%s'", (*argv)[max + 1]);
+  note_usage(command, message);
+  return FALSE;
+}
+
+LcipCliExit lcip_cli_report(const LcipCliCommand *command, const GError *error) {
+  if (error->domain == G_OPTION_ERROR) {
+    note_usage(command, error->message);
+    return LCIP_CLI_USAGE;
+  }
+  lcip_cli_note("%s", error->message);
+  return LCIP_CLI_FAILED;
+}
+
+static void note_problem(const char *path, const LcipGraph *graph, const LcipProblem *problem) {
+  const char *severity = problem->severity == LCIP_PROBLEM_ERROR ? "error" : "warning";
+  int index = problem->actor_id ? lcip_graph_find_actor(graph, problem->actor_id) : -1;
+  if (index < 0) {
+    g_printerr("%s: %s: %s\n", path, severity, problem->message);
+    return;
+  }
+  const LcipActor *actor = lcip_graph_actor(graph, index);
+  g_printerr("%s: %s: %s actor '%s': %s\n", path, severity, actor->op_name, actor->id,
+             problem->message);
+}
+
+void lcip_cli_note_problems(const char *path, const LcipGraph *graph, const GPtrArray *problems) {
+  for (guint i = 0; i < problems->len; i++)
+    note_problem(path, graph, g_ptr_array_index(problems, i));
+}
+
+LcipCliExit lcip_cli_finish(LcipCliExit code) {
+  if (fflush(stdout) == 0 && !ferror(stdout))
+    return code;
+  lcip_cli_note("standard output: %s", g_strerror(errno));
+  return LCIP_CLI_FAILED;
+}
+
+static void *wait_for_signals(void *data) {
+  sigset_t *signals = data;
+  GCancellable *cancellable = lcip_cli_watch_signals();
+  for (;;) {
+    int number = 0;
+    if (sigwait(signals, &number) != 0)
+      continue;
+    if (g_cancellable_is_cancelled(cancellable))
+      _exit(128 + number);
+    g_cancellable_cancel(cancellable);
+  }
+  return NULL;
+}
+
+GCancellable *lcip_cli_watch_signals(void) {
+  static GCancellable *cancellable;
+  static sigset_t signals;
+  if (cancellable)
+    return cancellable;
+  cancellable = g_cancellable_new();
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL);
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, wait_for_signals, &signals) == 0)
+    pthread_detach(thread);
+  else /* then a signal ends the process at once, as without us */
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+  return cancellable;
+}

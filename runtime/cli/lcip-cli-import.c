@@ -1,0 +1,89 @@
+#include "config.h"
+
+#include "lcip-cli.h"
+
+#include <string.h>
+
+/* MODEL.onnx -> MODEL.xml in the working folder, so that nothing is written beside a model that is
+ * kept somewhere read-only. */
+static char *default_output(const char *path) {
+  g_autofree char *base = g_path_get_basename(path);
+  if (g_str_has_suffix(base, ".onnx"))
+    base[strlen(base) - strlen(".onnx")] = 0;
+  return g_strconcat(base, ".xml", NULL);
+}
+
+/* A named dimension has one value wherever the model names it. */
+static void set_named_dims(LcipGraph *graph, const char *name, gint64 value) {
+  for (guint i = 0; i < graph->inputs->len + graph->outputs->len; i++) {
+    LcipGraphPort *port = i < graph->inputs->len
+                              ? g_ptr_array_index(graph->inputs, i)
+                              : g_ptr_array_index(graph->outputs, i - graph->inputs->len);
+    for (int d = 0; d < port->spec.shape.rank; d++)
+      if (port->spec.shape.dims[d] < 0 && g_strcmp0(port->dim_names[d], name) == 0)
+        port->spec.shape.dims[d] = value;
+  }
+}
+
+static gboolean apply_shape(LcipGraph *graph, const char *argument, GError **error) {
+  guint input = 0;
+  LcipShape shape;
+  if (!lcip_cli_parse_shape(graph, argument, &input, &shape, error))
+    return FALSE;
+  LcipGraphPort *port = g_ptr_array_index(graph->inputs, input);
+  for (int d = 0; d < shape.rank; d++) {
+    if (port->dim_names[d])
+      set_named_dims(graph, port->dim_names[d], shape.dims[d]);
+    port->spec.shape.dims[d] = shape.dims[d];
+  }
+  return TRUE;
+}
+
+static gboolean import_model(const char *path, const char *output, char **shapes, GError **error) {
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  g_autoptr(LcipGraph) graph = lcip_onnx_read(path, problems, error);
+  if (!graph)
+    return FALSE;
+  for (guint i = 0; shapes && shapes[i]; i++)
+    if (!apply_shape(graph, shapes[i], error))
+      return FALSE;
+  lcip_graph_ensure_defaults(graph);
+  if (!lcip_xml_write(graph, output, error))
+    return FALSE;
+  lcip_cli_note_problems(path, graph, problems);
+  g_print("%s: %u actors, %u inputs, %u outputs\n", output, graph->actors->len, graph->inputs->len,
+          graph->outputs->len);
+  return TRUE;
+}
+
+static LcipCliExit run(const LcipCliCommand *command, char **argv) {
+  g_auto(GStrv) args = g_strdupv(argv);
+  g_autofree char *output = NULL;
+  g_auto(GStrv) shapes = NULL;
+  g_autoptr(GError) error = NULL;
+  const GOptionEntry entries[] = {
+      {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
+       "The file to write; the model's name with .xml by default", "GRAPH.xml"},
+      {"input-shape", 0, 0, G_OPTION_ARG_STRING_ARRAY, &shapes,
+       "The shape of an input whose size the model leaves open", "NAME=1,3,224,224"},
+      G_OPTION_ENTRY_NULL};
+  if (!lcip_cli_parse(command, entries, &args, 1, 1))
+    return LCIP_CLI_USAGE;
+  if (!output)
+    output = default_output(args[1]);
+  if (!import_model(args[1], output, shapes, &error))
+    return lcip_cli_report(command, error);
+  return lcip_cli_finish(LCIP_CLI_DONE);
+}
+
+const LcipCliCommand lcip_cli_import = {
+    .name = "import",
+    .arguments = "MODEL.onnx",
+    .summary = "Make an ONNX model an LCIP graph with its weights beside it",
+    .description =
+        "The weights are written beside the graph as NAME-HASH.safetensors. Operators that LCIP "
+        "does not have are kept and reported; such a graph can be looked at but not run.\n\n"
+        "Example:\n"
+        "  lcip import mobilenet.onnx -o mobilenet.xml --input-shape input=1,3,224,224",
+    .run = run,
+};

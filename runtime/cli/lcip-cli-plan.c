@@ -1,0 +1,88 @@
+#include "config.h"
+
+#include "lcip-cli.h"
+
+#include <string.h>
+
+void lcip_cli_plan_args_clear(LcipCliPlanArgs *args) {
+  g_clear_pointer(&args->mapping, g_free);
+  g_clear_pointer(&args->lanes, g_strfreev);
+}
+
+static char *list_lanes(const LcipGraph *graph) {
+  g_autoptr(GString) text = g_string_new(NULL);
+  for (guint i = 0; i < graph->lanes->len; i++) {
+    const LcipLane *lane = g_ptr_array_index(graph->lanes, i);
+    g_string_append_printf(text, "%s'%s' (%s)", text->len ? ", " : "", lane->name,
+                           lcip_lane_kind_name(lane->kind));
+  }
+  return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static char *list_devices(void) {
+  const GPtrArray *devices = lcip_runtime_devices(lcip_runtime_get());
+  g_autoptr(GString) text = g_string_new(NULL);
+  for (guint i = 0; i < devices->len; i++) {
+    const LcipDevice *device = g_ptr_array_index(devices, i);
+    g_string_append_printf(text, "%s%s", text->len ? ", " : "", device->id);
+  }
+  return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static gboolean bind_lane(GHashTable *bindings, const LcipGraph *graph, const char *argument,
+                          GError **error) {
+  g_autofree char *lanes = list_lanes(graph);
+  /* Devices' ids hold no '=', names of lanes may. */
+  const char *equals = strrchr(argument, '=');
+  g_autofree char *name = equals ? g_strndup(argument, (gsize)(equals - argument)) : NULL;
+  if (!name || !lcip_graph_find_lane(graph, name)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--lane: expected NAME=DEVICE with a lane of the graph (%s), found '%s'", lanes,
+                argument);
+    return FALSE;
+  }
+  if (!lcip_runtime_find_device(lcip_runtime_get(), equals + 1)) {
+    g_autofree char *devices = list_devices();
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--lane %s: there is no device '%s'; lanes: %s; devices: %s", argument, equals + 1,
+                lanes, devices);
+    return FALSE;
+  }
+  g_hash_table_insert(bindings, g_steal_pointer(&name), g_strdup(equals + 1));
+  return TRUE;
+}
+
+static gboolean check_mapping(const LcipGraph *graph, const char *name, GError **error) {
+  if (!name || lcip_graph_find_mapping(graph, name))
+    return TRUE;
+  g_autoptr(GString) names = g_string_new(NULL);
+  for (guint i = 0; i < graph->mappings->len; i++) {
+    const LcipMapping *mapping = g_ptr_array_index(graph->mappings, i);
+    g_string_append_printf(names, "%s'%s'", names->len ? ", " : "", mapping->name);
+  }
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+              "--mapping: the graph has no mapping '%s'; it has %s", name, names->str);
+  return FALSE;
+}
+
+LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArgs *args,
+                        const LcipCliInputs *inputs, GCancellable *cancellable, GError **error) {
+  g_autoptr(GHashTable) bindings = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  if (!check_mapping(graph, args->mapping, error))
+    return NULL;
+  for (guint i = 0; args->lanes && args->lanes[i]; i++)
+    if (!bind_lane(bindings, graph, args->lanes[i], error))
+      return NULL;
+  LcipPlanOptions options = {
+      .mapping = args->mapping,
+      .bindings = bindings,
+      .source_sizes = inputs ? inputs->source_sizes : NULL,
+      .input_shapes = inputs ? inputs->shapes : NULL,
+      .pinned = args->pinned,
+      .threads = (guint)MAX(args->threads, 0),
+  };
+  LcipPlan *plan = lcip_plan_new(graph, &options, problems, cancellable, error);
+  lcip_cli_note_problems(path, graph, problems);
+  return plan;
+}

@@ -1,0 +1,56 @@
+#include "config.h"
+
+#include "lcip-cli.h"
+
+/* An ONNX model is a protobuf message whose first field is the version of its format: byte 0x08. */
+static gboolean is_onnx(const char *path) {
+  g_autofree char *lower = g_ascii_strdown(path, -1);
+  if (g_str_has_suffix(lower, ".onnx"))
+    return TRUE;
+  FILE *file = fopen(path, "rb");
+  int first = file ? fgetc(file) : EOF;
+  if (file)
+    fclose(file);
+  return first == 0x08;
+}
+
+static gboolean validate_file(const char *path, GError **error) {
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  if (!is_onnx(path) && !lcip_xml_validate(path, error))
+    return FALSE;
+  g_autoptr(LcipGraph) graph = lcip_graph_load(path, problems, error);
+  if (!graph)
+    return FALSE;
+  g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  lcip_cli_note_problems(path, graph, problems);
+  if (analysis && !lcip_problems_have_errors(problems))
+    return TRUE;
+  g_set_error(error, LCIP_IO_ERROR, LCIP_IO_ERROR_UNSUPPORTED,
+              "%s: the graph can be read, but can't run", path);
+  return FALSE;
+}
+
+static LcipCliExit run(const LcipCliCommand *command, char **argv) {
+  g_auto(GStrv) args = g_strdupv(argv);
+  LcipCliExit code = LCIP_CLI_DONE;
+  if (!lcip_cli_parse(command, NULL, &args, 1, 0))
+    return LCIP_CLI_USAGE;
+  for (guint i = 1; args[i]; i++) {
+    g_autoptr(GError) error = NULL;
+    if (validate_file(args[i], &error))
+      g_print("%s: valid\n", args[i]);
+    else
+      code = lcip_cli_report(command, error);
+  }
+  return lcip_cli_finish(code);
+}
+
+const LcipCliCommand lcip_cli_validate = {
+    .name = "validate",
+    .arguments = "GRAPH.xml…",
+    .summary = "Check a graph: its file, its weights, its connections, rates and shapes",
+    .description = "Each problem names the file and its line or offset, what was expected and what "
+                   "was found. The weights' hash is checked. ONNX models are taken too.\n"
+                   "Exit code 1 if a file has a problem.",
+    .run = run,
+};

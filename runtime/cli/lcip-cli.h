@@ -1,0 +1,107 @@
+#pragma once
+
+#include <gio/gio.h>
+
+#include "lcip-analysis.h"
+#include "lcip-cli-json.h"
+#include "lcip-io.h"
+#include "lcip-media.h"
+#include "lcip-plan.h"
+#include "lcip-run.h"
+#include "lcip-runtime.h"
+
+G_BEGIN_DECLS
+
+/** LCIP_CLI_JSON_VERSION: of every JSON document that the command prints. */
+#define LCIP_CLI_JSON_VERSION 1
+
+/** LcipCliExit: exit codes of the command. */
+typedef enum { LCIP_CLI_DONE = 0, LCIP_CLI_FAILED = 1, LCIP_CLI_USAGE = 2 } LcipCliExit;
+
+/** LcipCliCommand: one subcommand, defined at the end of its file.
+ * @arguments: what follows the options, for the usage line. @description: the end of its --help. */
+typedef struct _LcipCliCommand LcipCliCommand;
+struct _LcipCliCommand {
+  const char *name;
+  const char *arguments;
+  const char *summary;
+  const char *description;
+  LcipCliExit (*run)(const LcipCliCommand *command, char **argv);
+};
+
+extern const LcipCliCommand lcip_cli_import;
+extern const LcipCliCommand lcip_cli_validate;
+extern const LcipCliCommand lcip_cli_info;
+extern const LcipCliCommand lcip_cli_run;
+extern const LcipCliCommand lcip_cli_bench;
+extern const LcipCliCommand lcip_cli_devices;
+
+/** lcip_cli_parse: takes the options out of @argv (argv[0] is the command's name) and checks that
+ * @min to @max arguments are left (@max 0: any number). Prints what is wrong; --help prints and
+ * exits. */
+gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entries, char ***argv,
+                        guint min, guint max);
+/** lcip_cli_report: prints @error on standard error. A G_OPTION_ERROR is wrong usage. */
+LcipCliExit lcip_cli_report(const LcipCliCommand *command, const GError *error);
+/** lcip_cli_note: one line on standard error. */
+void lcip_cli_note(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/** lcip_cli_note_problems: each problem as a line on standard error. */
+void lcip_cli_note_problems(const char *path, const LcipGraph *graph, const GPtrArray *problems);
+/** lcip_cli_finish: flushes standard output; a full disk or closed pipe is a failure. */
+LcipCliExit lcip_cli_finish(LcipCliExit code);
+/** lcip_cli_watch_signals: from now on SIGINT and SIGTERM cancel the returned object (borrowed) and
+ * a second one ends the process. Call before any thread is made. */
+GCancellable *lcip_cli_watch_signals(void);
+
+/** LcipCliPlanArgs: the options that `run` and `bench` share; strings are owned. */
+typedef struct {
+  char *mapping;
+  char **lanes;
+  gboolean pinned;
+  int threads;
+} LcipCliPlanArgs;
+void lcip_cli_plan_args_clear(LcipCliPlanArgs *args);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LcipCliPlanArgs, lcip_cli_plan_args_clear)
+
+/** LcipCliInputs: where a run's data comes from.
+ * @tensors: graph input's name, or source actor's id -> LcipTensor. @shapes: name -> LcipShape.
+ * @source_sizes: actor id -> LcipShape. @source: may be NULL. */
+typedef struct {
+  GHashTable *tensors;
+  GHashTable *shapes;
+  GHashTable *source_sizes;
+  LcipMediaSource *source;
+} LcipCliInputs;
+void lcip_cli_inputs_init(LcipCliInputs *inputs);
+void lcip_cli_inputs_clear(LcipCliInputs *inputs);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LcipCliInputs, lcip_cli_inputs_clear)
+/** lcip_cli_inputs_add: @argument is NAME=FILE. */
+gboolean lcip_cli_inputs_add(LcipCliInputs *inputs, const LcipGraph *graph, const char *argument,
+                             GError **error);
+/** lcip_cli_inputs_add_tensor: @tensor must be what @name of @graph takes; @from for messages. */
+gboolean lcip_cli_inputs_add_tensor(LcipCliInputs *inputs, const LcipGraph *graph, const char *name,
+                                    LcipTensor *tensor, const char *from, GError **error);
+/** lcip_cli_inputs_open: opens @what for the graph's picture source. */
+gboolean lcip_cli_inputs_open(LcipCliInputs *inputs, const LcipGraph *graph, const char *what,
+                              GError **error);
+/** lcip_cli_find_source: index of the graph's picture source, or -1. */
+int lcip_cli_find_source(const LcipGraph *graph);
+/** lcip_cli_parse_shape: "NAME=1,3,224,224" for a graph input. */
+gboolean lcip_cli_parse_shape(const LcipGraph *graph, const char *argument, guint *input,
+                              LcipShape *shape, GError **error);
+
+/** lcip_cli_plan: compiles @graph; problems go to standard error. */
+LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArgs *args,
+                        const LcipCliInputs *inputs, GCancellable *cancellable, GError **error);
+
+/** lcip_cli_json_frame: what @frame's sinks and graph outputs received.
+ * @picture: file that the annotated picture was written to, or NULL. */
+void lcip_cli_json_frame(LcipCliJson *json, const LcipGraph *graph, const LcipFrame *frame,
+                         const char *picture);
+void lcip_cli_print_frame(const LcipGraph *graph, const LcipFrame *frame, const char *picture);
+void lcip_cli_json_lanes(LcipCliJson *json, const LcipPlan *plan);
+void lcip_cli_json_times(LcipCliJson *json, const char *key, const LcipTimes *times);
+void lcip_cli_json_profile(LcipCliJson *json, const LcipProfile *profile);
+void lcip_cli_print_profile(const LcipProfile *profile);
+
+G_END_DECLS
