@@ -1,0 +1,360 @@
+#include "config.h"
+#include "lcip-plan-private.h"
+
+#include <string.h>
+
+/* ---- building graphs ---- */
+
+static LcipTensorSpec f32(LcipShape shape) {
+  return lcip_tensor_spec(LCIP_TYPE_F32, shape);
+}
+
+static LcipTensor *filled(LcipShape shape, float value) {
+  const LcipTensorSpec spec = f32(shape);
+  LcipTensor *tensor = lcip_tensor_new(&spec);
+  float *data = lcip_tensor_get_mutable(tensor);
+  for (gint64 i = 0; i < lcip_shape_count(&shape); i++)
+    data[i] = value;
+  return tensor;
+}
+
+static int add(LcipGraph *graph, const char *op, const char *id, guint n_inputs, int from) {
+  const int actor = lcip_graph_add_actor(graph, lcip_actor_new(id, "", "", op, n_inputs, 1));
+  lcip_graph_add_edge(graph, (LcipEdge){from, 0, actor, 0, 0});
+  return actor;
+}
+
+static void connect(LcipGraph *graph, int src, int dst, guint port) {
+  lcip_graph_add_edge(graph, (LcipEdge){src, 0, dst, port, 0});
+}
+
+static void constant(LcipGraph *graph, int actor, guint port, LcipTensor *tensor) {
+  lcip_actor_set_constant(lcip_graph_actor(graph, actor), port, tensor, "k");
+  lcip_tensor_unref(tensor);
+}
+
+static int add_conv(LcipGraph *graph, const char *id, int from, int channels, int kernel) {
+  const int conv = add(graph, "Conv", id, 2, from);
+  LcipAttrs *attrs = lcip_graph_actor(graph, conv)->attrs;
+  g_autofree char *pads =
+      g_strdup_printf("%d %d %d %d", kernel / 2, kernel / 2, kernel / 2, kernel / 2);
+  g_assert_true(lcip_attrs_set_text(attrs, "pads", LCIP_ATTR_INTS, pads, NULL));
+  constant(graph, conv, 1, filled(lcip_shape(4, channels, channels, kernel, kernel), 0.01f));
+  return conv;
+}
+
+static LcipGraph *new_graph(int channels, int size) {
+  LcipGraph *graph = lcip_graph_new();
+  lcip_graph_add_input(graph, "x", "x", f32(lcip_shape(4, 1, channels, size, size)));
+  lcip_graph_add_output(graph, "y", "y", (LcipTensorSpec){0});
+  lcip_graph_ensure_defaults(graph);
+  return graph;
+}
+
+/* x -> conv_a -> relu_a -> conv_b -> (+ relu_a) -> relu_b -> y: a residual block. */
+static LcipGraph *residual_graph(void) {
+  LcipGraph *graph = new_graph(16, 9);
+  const int conv_a = add_conv(graph, "conv_a", LCIP_NO_ACTOR, 16, 3);
+  const int relu_a = add(graph, "Relu", "relu_a", 1, conv_a);
+  const int conv_b = add_conv(graph, "conv_b", relu_a, 16, 3);
+  const int sum = add(graph, "Add", "sum", 2, conv_b);
+  connect(graph, relu_a, sum, 1);
+  const int relu_b = add(graph, "Relu", "relu_b", 1, sum);
+  connect(graph, relu_b, LCIP_NO_ACTOR, 0);
+  return graph;
+}
+
+static LcipPlan *compile(LcipGraph *graph, const LcipPlanOptions *options) {
+  g_autoptr(GError) error = NULL;
+  LcipPlan *plan = lcip_plan_new(graph, options, NULL, NULL, &error);
+  g_assert_no_error(error);
+  return plan;
+}
+
+static const LcipPlanActor *actor(const LcipPlan *plan, const char *id) {
+  return lcip_plan_actor(plan, (guint)lcip_graph_find_actor(plan->graph, id));
+}
+
+/* ---- what holds for every plan ---- */
+
+typedef struct {
+  int tensor, first, last;
+} Life;
+
+static void note_use(const LcipPlan *plan, GArray *lives, int tensor, int position) {
+  if (tensor < 0)
+    return;
+  const int root = lcip_plan_root(plan, tensor);
+  if (g_array_index(plan->tensors, LcipPlanTensor, root).store != LCIP_STORE_ARENA)
+    return;
+  for (guint i = 0; i < lives->len; i++) {
+    if (g_array_index(lives, Life, i).tensor == root) {
+      g_array_index(lives, Life, i).last = position;
+      return;
+    }
+  }
+  const Life life = {root, position, position};
+  g_array_append_val(lives, life);
+}
+
+static void check_no_overlap(const LcipPlan *plan, const LcipPlanSegment *segment) {
+  g_autoptr(GArray) lives = g_array_new(FALSE, FALSE, sizeof(Life));
+  for (guint k = 0; k < segment->n_steps; k++) {
+    const LcipPlanWork *work = plan->works->pdata[segment->steps[k]];
+    for (guint i = 0; i < work->step.n_inputs; i++)
+      note_use(plan, lives, work->inputs[i], (int)k);
+    for (guint o = 0; o < work->step.n_outputs; o++)
+      note_use(plan, lives, work->outputs[o], (int)k);
+  }
+  const LcipPlanLane *lane = plan->lanes->pdata[segment->lane];
+  for (guint i = 0; i < lives->len; i++) {
+    const Life *a = &g_array_index(lives, Life, i);
+    const LcipPlanTensor *x = &g_array_index(plan->tensors, LcipPlanTensor, a->tensor);
+    g_assert_cmpuint(x->offset_bytes + x->size_bytes, <=, lane->arena_bytes);
+    g_assert_cmpuint(x->offset_bytes % LCIP_TENSOR_ALIGN, ==, 0);
+    for (guint j = 0; j < i; j++) {
+      const Life *b = &g_array_index(lives, Life, j);
+      const LcipPlanTensor *y = &g_array_index(plan->tensors, LcipPlanTensor, b->tensor);
+      const gboolean apart = a->last < b->first || b->last < a->first;
+      const gboolean disjoint = x->offset_bytes + x->size_bytes <= y->offset_bytes ||
+                                y->offset_bytes + y->size_bytes <= x->offset_bytes;
+      g_assert_true(apart || disjoint);
+    }
+  }
+}
+
+static void check_reads_after_writes(const LcipPlan *plan) {
+  g_autofree gboolean *written = g_new0(gboolean, plan->tensors->len);
+  for (guint s = 0; s < plan->segments->len; s++) {
+    const LcipPlanSegment *segment = &g_array_index(plan->segments, LcipPlanSegment, s);
+    for (guint k = 0; k < segment->n_steps; k++) {
+      const LcipPlanWork *work = plan->works->pdata[segment->steps[k]];
+      for (guint i = 0; i < work->step.n_inputs; i++) {
+        if (work->inputs[i] < 0)
+          continue;
+        const int root = lcip_plan_root(plan, work->inputs[i]);
+        if (g_array_index(plan->tensors, LcipPlanTensor, root).store != LCIP_STORE_CONSTANT)
+          g_assert_true(written[root]);
+      }
+      for (guint o = 0; o < work->step.n_outputs; o++)
+        written[lcip_plan_root(plan, work->outputs[o])] = TRUE;
+    }
+  }
+}
+
+static void check_channels(const LcipPlan *plan) {
+  for (guint i = 0; i < plan->channels->len; i++) {
+    const LcipPlanChannel *channel = &g_array_index(plan->channels, LcipPlanChannel, i);
+    const LcipPlanTensor *tensor = &g_array_index(plan->tensors, LcipPlanTensor, channel->tensor);
+    g_assert_cmpint(channel->src_segment, <, channel->dst_segment);
+    g_assert_cmpint(tensor->store, ==, LCIP_STORE_TOKEN);
+    g_assert_cmpint(tensor->src_segment, ==, channel->src_segment);
+  }
+}
+
+static void check_invariants(const LcipPlan *plan) {
+  check_reads_after_writes(plan);
+  check_channels(plan);
+  for (guint s = 0; s < plan->segments->len; s++) {
+    const LcipPlanSegment *segment = &g_array_index(plan->segments, LcipPlanSegment, s);
+    if (segment->kind == LCIP_SEGMENT_WORK)
+      check_no_overlap(plan, segment);
+  }
+}
+
+/* ---- fusion ---- */
+
+static void test_fusion(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "conv_a")->step, ==, actor(plan, "relu_a")->step);
+  g_assert_cmpint(actor(plan, "conv_b")->step, ==, actor(plan, "sum")->step);
+  g_assert_cmpint(actor(plan, "conv_b")->step, ==, actor(plan, "relu_b")->step);
+  g_assert_cmpint(actor(plan, "conv_a")->step, !=, actor(plan, "conv_b")->step);
+  g_assert_cmpuint(actor(plan, "conv_b")->elided, ==, 1);
+  g_assert_cmpuint(actor(plan, "relu_b")->elided, ==, 0);
+  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor(plan, "conv_b")->step);
+  g_assert_cmpuint(step->n_actors, ==, 3);
+  g_assert_cmpint(step->actors[0], ==, lcip_graph_find_actor(graph, "conv_b"));
+}
+
+static void test_pinned(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){.pinned = TRUE});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "conv_a")->step, !=, actor(plan, "relu_a")->step);
+  g_assert_cmpint(actor(plan, "conv_b")->step, !=, actor(plan, "sum")->step);
+}
+
+static void test_keep(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_ptr_array_add(keep, (gpointer) "conv_b");
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){.keep = keep});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "conv_b")->step, !=, actor(plan, "sum")->step);
+  g_assert_cmpuint(actor(plan, "conv_b")->elided, ==, 0);
+}
+
+static void test_no_fusion_across_lanes(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  lcip_graph_add_lane(graph, "CPU 2", LCIP_LANE_CPU, 1, NULL);
+  lcip_mapping_assign(lcip_graph_find_mapping(graph, NULL), "sum", "CPU 2");
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "conv_b")->step, !=, actor(plan, "sum")->step);
+  g_assert_cmpint(actor(plan, "conv_b")->lane, !=, actor(plan, "sum")->lane);
+  /* Source, CPU, CPU 2, CPU (relu_b), sink. */
+  g_assert_cmpuint(lcip_plan_n_segments(plan), ==, 5);
+}
+
+/* ---- folding ---- */
+
+static void test_fold_affine(void) {
+  g_autoptr(LcipGraph) graph = new_graph(16, 5);
+  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 16, 1);
+  const int mul = add(graph, "Mul", "mul", 2, conv);
+  constant(graph, mul, 1, filled(lcip_shape(3, 16, 1, 1), 2));
+  const int bias = add(graph, "Add", "bias", 2, mul);
+  constant(graph, bias, 1, filled(lcip_shape(4, 1, 16, 1, 1), 3));
+  connect(graph, bias, LCIP_NO_ACTOR, 0);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "mul")->state, ==, LCIP_ACTOR_FOLDED);
+  g_assert_cmpint(actor(plan, "bias")->state, ==, LCIP_ACTOR_FOLDED);
+  const LcipPlanWork *work = plan->works->pdata[actor(plan, "conv")->step];
+  const float *w = lcip_tensor_get_data(work->step.constants[1]);
+  const float *b = lcip_tensor_get_data(work->step.constants[2]);
+  g_assert_cmpfloat_with_epsilon(w[0], 0.02f, 1e-7);
+  g_assert_cmpfloat_with_epsilon(b[15], 3.0f, 1e-7);
+}
+
+static void test_fold_keeps_spatial_constants(void) {
+  /* A constant of the width's shape is no bias, even where width and channels agree. */
+  g_autoptr(LcipGraph) graph = new_graph(16, 16);
+  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 16, 1);
+  const int sum = add(graph, "Add", "sum", 2, conv);
+  constant(graph, sum, 1, filled(lcip_shape(1, 16), 3));
+  connect(graph, sum, LCIP_NO_ACTOR, 0);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "sum")->state, ==, LCIP_ACTOR_RUN);
+}
+
+static void test_dead(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  add(graph, "Relu", "unread", 1, lcip_graph_find_actor(graph, "conv_a"));
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "unread")->state, ==, LCIP_ACTOR_DEAD);
+  /* What is dead doesn't hold up fusion. */
+  g_assert_cmpint(actor(plan, "conv_a")->step, ==, actor(plan, "relu_a")->step);
+}
+
+/* ---- pins, lanes and problems ---- */
+
+static void assert_fails(LcipGraph *graph, const LcipPlanOptions *options, const char *fragment) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  g_assert_null(lcip_plan_new(graph, options, problems, NULL, &error));
+  g_assert_nonnull(error);
+  g_assert_true(lcip_problems_have_errors(problems) || problems->len == 0);
+  if (!strstr(error->message, fragment))
+    g_error("expected \"%s\" in \"%s\"", fragment, error->message);
+}
+
+static void test_pin(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "conv_a", "conv-ref");
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  g_assert_cmpstr(lcip_plan_step(plan, (guint)actor(plan, "conv_a")->step)->kernel->name, ==,
+                  "conv-ref");
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "conv_a", "no-such");
+  assert_fails(graph, &(LcipPlanOptions){0}, "the pinned kernel no-such cannot be used");
+}
+
+static void test_lane_without_device(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  g_autoptr(GHashTable) bindings = g_hash_table_new(g_str_hash, g_str_equal);
+  g_hash_table_insert(bindings, (gpointer) "CPU", (gpointer) "opencl:99");
+  assert_fails(graph, &(LcipPlanOptions){.bindings = bindings}, "there is no device opencl:99");
+  lcip_graph_add_lane(graph, "Far", LCIP_LANE_REMOTE, 0, NULL);
+  lcip_mapping_assign(lcip_graph_find_mapping(graph, NULL), "sum", "Far");
+  assert_fails(graph, &(LcipPlanOptions){0}, "lane Far");
+}
+
+static void test_mapping_missing(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  assert_fails(graph, &(LcipPlanOptions){.mapping = "other"}, "there is no mapping other");
+}
+
+/* ---- random graphs keep the invariants ---- */
+
+static LcipGraph *random_graph(GRand *rand, int n) {
+  LcipGraph *graph = new_graph(16, 7);
+  lcip_graph_add_lane(graph, "CPU 2", LCIP_LANE_CPU, 1, NULL);
+  LcipMapping *mapping = lcip_graph_find_mapping(graph, NULL);
+  for (int i = 0; i < n; i++) {
+    g_autofree char *id = g_strdup_printf("a%d", i);
+    const int from = g_rand_int_range(rand, MAX(-1, i - 4), i);
+    const int kind = g_rand_int_range(rand, 0, 4);
+    if (kind == 0)
+      add_conv(graph, id, from, 16, g_rand_boolean(rand) ? 1 : 3);
+    else if (kind == 1)
+      add(graph, "Relu", id, 1, from);
+    else if (kind == 2)
+      add(graph, "Sigmoid", id, 1, from);
+    else
+      connect(graph, g_rand_int_range(rand, MAX(-1, i - 6), i), add(graph, "Add", id, 2, from), 1);
+    if (g_rand_boolean(rand))
+      lcip_mapping_assign(mapping, id, "CPU 2");
+  }
+  connect(graph, n - 1, LCIP_NO_ACTOR, 0);
+  return graph;
+}
+
+static void test_random(void) {
+  const guint32 seed = g_test_rand_int();
+  g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+  g_test_message("seed %u", seed);
+  for (int round = 0; round < 60; round++) {
+    g_autoptr(LcipGraph) graph = random_graph(rand, g_rand_int_range(rand, 1, 40));
+    g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){.pinned = round % 3 == 0});
+    check_invariants(plan);
+  }
+}
+
+static void test_memory_is_shared(void) {
+  g_autoptr(LcipGraph) graph = new_graph(16, 32);
+  int last = LCIP_NO_ACTOR;
+  for (int i = 0; i < 10; i++) {
+    g_autofree char *id = g_strdup_printf("conv%d", i);
+    last = add_conv(graph, id, last, 16, 3);
+  }
+  connect(graph, last, LCIP_NO_ACTOR, 0);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  const LcipPlanLane *lane = lcip_plan_lane(plan, 0);
+  const gsize tensor = 16 * 32 * 32 * sizeof(float);
+  g_assert_cmpuint(lane->arena_bytes, <=, 3 * tensor);
+  g_assert_cmpuint(lane->unshared_bytes, >=, 9 * tensor);
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/plan/fusion", test_fusion);
+  g_test_add_func("/plan/pinned", test_pinned);
+  g_test_add_func("/plan/keep", test_keep);
+  g_test_add_func("/plan/no-fusion-across-lanes", test_no_fusion_across_lanes);
+  g_test_add_func("/plan/fold-affine", test_fold_affine);
+  g_test_add_func("/plan/fold-keeps-spatial-constants", test_fold_keeps_spatial_constants);
+  g_test_add_func("/plan/dead", test_dead);
+  g_test_add_func("/plan/pin", test_pin);
+  g_test_add_func("/plan/lane-without-device", test_lane_without_device);
+  g_test_add_func("/plan/mapping-missing", test_mapping_missing);
+  g_test_add_func("/plan/random", test_random);
+  g_test_add_func("/plan/memory-is-shared", test_memory_is_shared);
+  return g_test_run();
+}
