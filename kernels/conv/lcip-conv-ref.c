@@ -128,7 +128,6 @@ static gboolean conv_ref_run(const LcipCall *call, LcipTeam *team, GError **erro
 
 static const char *const conv_ref_operators[] = {"Conv", "ConvTranspose", NULL};
 
-extern const LcipKernel lcip_kernel_conv_ref;
 const LcipKernel lcip_kernel_conv_ref = {
     .name = "conv-ref",
     .family = "reference",

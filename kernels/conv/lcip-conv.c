@@ -173,5 +173,4 @@ static const LcipOperator conv_transpose = {
     .cost = conv_transpose_cost,
 };
 
-extern const LcipOperator *const lcip_operators_conv[];
 const LcipOperator *const lcip_operators_conv[] = {&conv, &conv_transpose, NULL};
