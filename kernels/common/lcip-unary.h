@@ -32,8 +32,8 @@ typedef struct {
   float alpha, beta;
 } LcipUnary;
 
-/** lcip_unary_init: the function of operator @op with @attrs; FALSE when @op is none of them. Clip's
- * bounds are left open: set alpha (least) and beta (greatest). */
+/** lcip_unary_init: the function of operator @op with @attrs; FALSE when @op is none of them.
+ * Clip's bounds are left open: set alpha (least) and beta (greatest). */
 gboolean lcip_unary_init(LcipUnary *unary, const LcipOperator *op, const LcipAttrs *attrs);
 /** lcip_unary_apply: out[i] = f(in[i]); @out may be @in. NaN gives NaN. */
 void lcip_unary_apply(const LcipUnary *unary, const float *in, float *out, gsize n);

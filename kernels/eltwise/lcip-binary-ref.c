@@ -20,7 +20,7 @@ typedef enum {
   N_BINARY
 } BinaryKind;
 
-static const char *const binary_ref_operators[] = {"Add", "Sub", "Mul", "Div",   "Min",
+static const char *const binary_ref_operators[] = {"Add", "Sub", "Mul",   "Div", "Min",
                                                    "Max", "Pow", "PRelu", NULL};
 
 typedef struct {

@@ -165,8 +165,9 @@ OPERATOR(error_function, "Erf", "Error function", lcip_infer_like_f32,
          PORTS(input_inputs, output_outputs));
 
 const LcipOperator *const lcip_operators_eltwise[] = {
-    &add,          &sub,        &mul,          &divide,      &least,          &greatest,
-    &power,        &relu,       &leaky_relu,   &prelu,       &elu,            &sigmoid,
-    &hard_sigmoid, &hard_swish, &clip,         &softplus,    &exponential,    &logarithm,
-    &square_root,  &absolute,   &negative,     &rounded_down, &rounded_up,    &error_function,
-    &hyperbolic_tangent, NULL};
+    &add,      &sub,          &mul,          &divide,         &least,
+    &greatest, &power,        &relu,         &leaky_relu,     &prelu,
+    &elu,      &sigmoid,      &hard_sigmoid, &hard_swish,     &clip,
+    &softplus, &exponential,  &logarithm,    &square_root,    &absolute,
+    &negative, &rounded_down, &rounded_up,   &error_function, &hyperbolic_tangent,
+    NULL};

@@ -53,11 +53,10 @@ static gboolean run_matmul(const LcipCall *call, LcipTeam *team, GError **error)
     lcip_broadcast_row(&batches, i / length, at);
     for (guint side = 0; side < 2; side++)
       at[side] += i % length * (gsize)batches.row_strides[side];
-    GemmJob job = {
-        .gemm = {.m = matmul.m, .n = matmul.n, .k = matmul.k, .alpha = 1},
-        .a = (const float *)call->inputs[0].data + at[0] * matmul.m * matmul.k,
-        .b = (const float *)call->inputs[1].data + at[1] * matmul.k * matmul.n,
-        .y = (float *)call->outputs[0].data + i * matmul.m * matmul.n};
+    GemmJob job = {.gemm = {.m = matmul.m, .n = matmul.n, .k = matmul.k, .alpha = 1},
+                   .a = (const float *)call->inputs[0].data + at[0] * matmul.m * matmul.k,
+                   .b = (const float *)call->inputs[1].data + at[1] * matmul.k * matmul.n,
+                   .y = (float *)call->outputs[0].data + i * matmul.m * matmul.n};
     lcip_team_ranges(team, job.gemm.m, 1, gemm_range, &job);
   }
   return TRUE;

@@ -16,8 +16,8 @@ gboolean lcip_matmul_init(LcipMatmul *matmul, const LcipShape *a, const LcipShap
   const gint64 b_k = b->rank > 1 ? b->dims[b->rank - 2] : b->dims[0];
   if (k != b_k)
     return lcip_infer_fail(error,
-                           "input B: expected %" G_GINT64_FORMAT " rows as A has columns, found %"
-                           G_GINT64_FORMAT,
+                           "input B: expected %" G_GINT64_FORMAT
+                           " rows as A has columns, found %" G_GINT64_FORMAT,
                            k, b_k);
   *matmul = (LcipMatmul){.m = a->rank > 1 ? (gsize)a->dims[a->rank - 2] : 1,
                          .n = b->rank > 1 ? (gsize)b->dims[b->rank - 1] : 1,
@@ -61,8 +61,8 @@ static double bytes(const LcipStep *step) {
 
 static void matmul_cost(const LcipStep *step, LcipCost *cost) {
   const LcipShape *a = &step->inputs[0].shape;
-  cost->flops = 2.0 * (double)a->dims[a->rank - 1] *
-                (double)lcip_shape_count(&step->outputs[0].shape);
+  cost->flops =
+      2.0 * (double)a->dims[a->rank - 1] * (double)lcip_shape_count(&step->outputs[0].shape);
   cost->bytes = bytes(step);
 }
 
@@ -97,10 +97,9 @@ gboolean lcip_gemm_init(LcipGemm *gemm, const LcipStep *step, const LcipShape *a
   gemm->n = (gsize)b->dims[gemm->trans_b ? 0 : 1];
   const gsize b_k = (gsize)b->dims[gemm->trans_b ? 1 : 0];
   if (b_k != gemm->k)
-    return lcip_infer_fail(error,
-                           "input B: expected inner size %" G_GSIZE_FORMAT " as of A, found %"
-                           G_GSIZE_FORMAT,
-                           gemm->k, b_k);
+    return lcip_infer_fail(
+        error, "input B: expected inner size %" G_GSIZE_FORMAT " as of A, found %" G_GSIZE_FORMAT,
+        gemm->k, b_k);
   return gemm_bias(gemm, c, error);
 }
 

@@ -80,8 +80,7 @@ static void softmax_line(const NormJob *job, const float *x, float *y) {
 static void softmax_range(gpointer data, gsize begin, gsize end) {
   const NormJob *job = data;
   for (gsize line = begin; line < end; line++) {
-    const gsize first =
-        line / job->stride * job->stride * job->length + line % job->stride;
+    const gsize first = line / job->stride * job->stride * job->length + line % job->stride;
     softmax_line(job, job->x + first, job->y + first);
   }
 }

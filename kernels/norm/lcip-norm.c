@@ -76,9 +76,9 @@ static const LcipAttrDef lrn_attrs[] = {
     {"bias", LCIP_ATTR_FLOAT, FALSE, "1", 0, 0, NULL, NULL, "Added to the sum"},
     {"size", LCIP_ATTR_INT, TRUE, NULL, 1, G_MAXINT32, NULL, "channels",
      "Channels that are summed"}};
-static const LcipAttrDef softmax_attrs[] = {
-    {"axis", LCIP_ATTR_INT, FALSE, "-1", -LCIP_MAX_RANK, LCIP_MAX_RANK - 1, NULL, NULL,
-     "Dimension whose elements add up to 1"}};
+static const LcipAttrDef softmax_attrs[] = {{"axis", LCIP_ATTR_INT, FALSE, "-1", -LCIP_MAX_RANK,
+                                             LCIP_MAX_RANK - 1, NULL, NULL,
+                                             "Dimension whose elements add up to 1"}};
 
 #define PORTS(in, out)                                                                             \
   .inputs = in, .n_inputs = G_N_ELEMENTS(in), .outputs = out, .n_outputs = G_N_ELEMENTS(out)

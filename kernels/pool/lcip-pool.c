@@ -18,16 +18,44 @@ static const LcipPortDef max_pool_outputs[] = {
 };
 
 #define POOL_ATTRS                                                                                 \
-  {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, auto_pads, NULL,                           \
+  {"auto_pad",                                                                                     \
+   LCIP_ATTR_STRING,                                                                               \
+   FALSE,                                                                                          \
+   "NOTSET",                                                                                       \
+   0,                                                                                              \
+   0,                                                                                              \
+   auto_pads,                                                                                      \
+   NULL,                                                                                           \
    "How padding is found: from pads, so that the output is the input's size divided by the "       \
    "stride, or none"},                                                                             \
-      {"ceil_mode", LCIP_ATTR_INT, FALSE, "0", 0, 1, NULL, NULL,                                   \
+      {"ceil_mode",                                                                                \
+       LCIP_ATTR_INT,                                                                              \
+       FALSE,                                                                                      \
+       "0",                                                                                        \
+       0,                                                                                          \
+       1,                                                                                          \
+       NULL,                                                                                       \
+       NULL,                                                                                       \
        "1: the output's size is rounded up, a last window may reach beyond the input"},            \
-      {"dilations", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements",                  \
+      {"dilations",                                                                                \
+       LCIP_ATTR_INTS,                                                                             \
+       FALSE,                                                                                      \
+       NULL,                                                                                       \
+       1,                                                                                          \
+       G_MAXINT32,                                                                                 \
+       NULL,                                                                                       \
+       "elements",                                                                                 \
        "Distance between window elements per spatial dimension; 1 when not given"},                \
-      {"kernel_shape", LCIP_ATTR_INTS, TRUE, NULL, 1, G_MAXINT32, NULL, "elements",                \
-       "Size of the window"},                                                                      \
-      {"pads", LCIP_ATTR_INTS, FALSE, NULL, 0, G_MAXINT32, NULL, "elements",                       \
+      {"kernel_shape", LCIP_ATTR_INTS,      TRUE, NULL, 1, G_MAXINT32, NULL,                       \
+       "elements",     "Size of the window"},                                                      \
+      {"pads",                                                                                     \
+       LCIP_ATTR_INTS,                                                                             \
+       FALSE,                                                                                      \
+       NULL,                                                                                       \
+       0,                                                                                          \
+       G_MAXINT32,                                                                                 \
+       NULL,                                                                                       \
+       "elements",                                                                                 \
        "Padding at the begin of each spatial dimension, then at the end of each; 0 when not "      \
        "given"},                                                                                   \
   {                                                                                                \

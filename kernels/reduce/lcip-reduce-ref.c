@@ -55,8 +55,8 @@ static gint64 reduce_int(const ReduceJob *job, gsize first) {
   gint64 best = G_MININT64;
   for (gsize i = 0; i < job->reduced.count; i++) {
     const gsize at = first + walk_offset(&job->reduced, i);
-    const gint64 value = job->type == LCIP_TYPE_I32 ? ((const gint32 *)job->in)[at]
-                                                    : ((const gint64 *)job->in)[at];
+    const gint64 value =
+        job->type == LCIP_TYPE_I32 ? ((const gint32 *)job->in)[at] : ((const gint64 *)job->in)[at];
     sum += (guint64)value;
     best = MAX(best, value);
   }

@@ -6,9 +6,8 @@ gboolean lcip_reduce_axes(const LcipStep *step, int rank, gboolean *reduced, GEr
   guint n = 0;
   for (int i = 0; i < LCIP_MAX_RANK; i++)
     reduced[i] = FALSE;
-  if (lcip_step_has_input(step, 1) &&
-      (!lcip_infer_ints(step, 1, LCIP_MAX_RANK, axes, &n, error) ||
-       !lcip_infer_axes(step, axes, n, rank, reduced, error)))
+  if (lcip_step_has_input(step, 1) && (!lcip_infer_ints(step, 1, LCIP_MAX_RANK, axes, &n, error) ||
+                                       !lcip_infer_axes(step, axes, n, rank, reduced, error)))
     return FALSE;
   if (n == 0 && lcip_attrs_get_int(step->attrs, "noop_with_empty_axes") == 0)
     for (int i = 0; i < rank; i++)
@@ -46,8 +45,7 @@ static const LcipPortDef inputs[] = {
     {"axes", LCIP_PORT_OPTIONAL | LCIP_PORT_SHAPE, "Axes that are reduced; all when absent"}};
 static const LcipPortDef outputs[] = {{"reduced", LCIP_PORT_PLAIN, "Result"}};
 static const LcipAttrDef attrs[] = {
-    {"keepdims", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL,
-     "1: reduced axes stay, with size 1"},
+    {"keepdims", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL, "1: reduced axes stay, with size 1"},
     {"noop_with_empty_axes", LCIP_ATTR_INT, FALSE, "0", 0, 1, NULL, NULL,
      "1: without axes nothing is reduced"}};
 

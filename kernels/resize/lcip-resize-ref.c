@@ -19,8 +19,7 @@ static double interpolate(const ResizeJob *job, const LcipResizeTaps *const *tap
   for (int i = 0; i < taps[axis]->n; i++)
     if (taps[axis]->weight[i] != 0.0f)
       sum += (double)taps[axis]->weight[i] *
-             interpolate(job, taps, axis + 1,
-                         offset + taps[axis]->index[i] * job->strides[axis]);
+             interpolate(job, taps, axis + 1, offset + taps[axis]->index[i] * job->strides[axis]);
   return sum;
 }
 

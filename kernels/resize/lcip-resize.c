@@ -3,10 +3,9 @@
 
 #include <math.h>
 
-static const char *const coordinate_modes[] = {"half_pixel",           "half_pixel_symmetric",
-                                               "pytorch_half_pixel",   "align_corners",
-                                               "asymmetric",           "tf_crop_and_resize",
-                                               "tf_half_pixel_for_nn", NULL};
+static const char *const coordinate_modes[] = {
+    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",   "align_corners",
+    "asymmetric", "tf_crop_and_resize",   "tf_half_pixel_for_nn", NULL};
 static const char *const policies[] = {"stretch", "not_larger", "not_smaller", NULL};
 static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
 static const char *const nearest_modes[] = {"round_prefer_floor", "round_prefer_ceil", "floor",
@@ -54,15 +53,14 @@ static gboolean apply_scales(const LcipStep *step, LcipResize *resize, const int
   const float *scales = read_floats(step, 2, n, error);
   for (guint i = 0; scales && i < n; i++) {
     LcipResizeAxis *axis = &resize->axes[axes[i]];
-    const double range =
-        is_mode(step, "coordinate_transformation_mode", "tf_crop_and_resize")
-            ? (double)axis->roi_end - (double)axis->roi_begin
-            : 1.0;
+    const double range = is_mode(step, "coordinate_transformation_mode", "tf_crop_and_resize")
+                             ? (double)axis->roi_end - (double)axis->roi_begin
+                             : 1.0;
     const double size = floor((double)axis->in * range * (double)scales[i]);
     if (!(scales[i] > 0) || !(size >= 1 && size <= G_MAXINT32))
-      return lcip_infer_fail(error,
-                             "input scales: expected factors that give sizes from 1 to %d, found %g",
-                             G_MAXINT32, (double)scales[i]);
+      return lcip_infer_fail(
+          error, "input scales: expected factors that give sizes from 1 to %d, found %g",
+          G_MAXINT32, (double)scales[i]);
     axis->scale = scales[i];
     axis->out = (gint64)size;
   }
@@ -73,8 +71,8 @@ static gboolean apply_scales(const LcipStep *step, LcipResize *resize, const int
 static void keep_aspect(LcipResize *resize, const int *axes, guint n, gboolean larger) {
   float scale = resize->axes[axes[0]].scale;
   for (guint i = 1; i < n; i++)
-    scale = larger ? MAX(scale, resize->axes[axes[i]].scale)
-                   : MIN(scale, resize->axes[axes[i]].scale);
+    scale =
+        larger ? MAX(scale, resize->axes[axes[i]].scale) : MIN(scale, resize->axes[axes[i]].scale);
   for (guint i = 0; i < n; i++) {
     LcipResizeAxis *axis = &resize->axes[axes[i]];
     axis->scale = scale;

@@ -198,8 +198,8 @@ static void pad_range(gpointer data, gsize begin, gsize end) {
       rest /= dim;
       from = source < 0 ? -1 : from + source * job->strides[i];
     }
-    memcpy(job->out + at * job->size,
-           from < 0 ? job->constant : job->in + (gsize)from * job->size, job->size);
+    memcpy(job->out + at * job->size, from < 0 ? job->constant : job->in + (gsize)from * job->size,
+           job->size);
   }
 }
 
@@ -236,8 +236,8 @@ static gboolean run_gather(const LcipCall *call, GError **error) {
     return FALSE;
   const gint64 dim = in->dims[axis];
   const gsize outer = lcip_shape_product(in, 0, axis);
-  const gsize block = lcip_shape_product(in, axis + 1, in->rank) *
-                      lcip_type_size(call->inputs[0].spec.type);
+  const gsize block =
+      lcip_shape_product(in, axis + 1, in->rank) * lcip_type_size(call->inputs[0].spec.type);
   for (gsize k = 0; k < outer; k++)
     for (gsize i = 0; i < n; i++) {
       const gint64 index = read_index(&call->inputs[1], i);

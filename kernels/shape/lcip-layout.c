@@ -66,8 +66,9 @@ gboolean lcip_slice_init(LcipSlice *slice, const LcipStep *step, const LcipShape
       !lcip_infer_ints(step, 4, LCIP_MAX_RANK, steps, &n_steps, error))
     return FALSE;
   if (n_ends != n || n_steps != n)
-    return lcip_infer_fail(error, "ends and steps: expected %u values as in starts, found %u and %u",
-                           n, n_ends, n_steps);
+    return lcip_infer_fail(error,
+                           "ends and steps: expected %u values as in starts, found %u and %u", n,
+                           n_ends, n_steps);
   for (int i = 0; i < shape->rank; i++)
     slice_axis(slice, i, shape->dims[i], 0, shape->dims[i], 1);
   for (guint i = 0; i < n; i++) {
@@ -155,9 +156,9 @@ gboolean lcip_transpose_perm(const LcipStep *step, int rank, int *perm, GError *
     return lcip_infer_fail(error, "attribute perm: expected %d values, found %u", rank, n);
   for (int i = 0; i < rank; i++) {
     if (ints[i] < 0 || ints[i] >= rank || marked[ints[i]])
-      return lcip_infer_fail(error,
-                             "attribute perm: expected each of 0 to %d once, found %" G_GINT64_FORMAT,
-                             rank - 1, ints[i]);
+      return lcip_infer_fail(
+          error, "attribute perm: expected each of 0 to %d once, found %" G_GINT64_FORMAT, rank - 1,
+          ints[i]);
     marked[ints[i]] = TRUE;
     perm[i] = (int)ints[i];
   }
@@ -291,10 +292,11 @@ static gboolean cast_infer(LcipStep *step, GError **error) {
   const LcipType from = step->inputs[0].type;
   if (to < 0 || to >= (gint64)G_N_ELEMENTS(cast_targets) || cast_targets[to] == LCIP_TYPE_NONE ||
       from == LCIP_TYPE_F16 || from == LCIP_TYPE_BF16) {
-    g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
-                "attribute to: expected f32, f64, bool or an integer type, found number %"
-                G_GINT64_FORMAT " from %s",
-                to, lcip_type_name(from));
+    g_set_error(
+        error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
+        "attribute to: expected f32, f64, bool or an integer type, found number %" G_GINT64_FORMAT
+        " from %s",
+        to, lcip_type_name(from));
     return FALSE;
   }
   return lcip_infer_set(step, 0, cast_targets[to], &step->inputs[0].shape, error);
@@ -338,9 +340,9 @@ static const LcipPortDef output_outputs[] = {{"output", LCIP_PORT_PLAIN, "Result
 static const LcipAttrDef transpose_attrs[] = {
     {"perm", LCIP_ATTR_INTS, FALSE, NULL, 0, LCIP_MAX_RANK - 1, NULL, NULL,
      "For each dimension of the output the input's; reversed when not given"}};
-static const LcipAttrDef concat_attrs[] = {
-    {"axis", LCIP_ATTR_INT, TRUE, NULL, -LCIP_MAX_RANK, LCIP_MAX_RANK - 1, NULL, NULL,
-     "Dimension along which the inputs are joined"}};
+static const LcipAttrDef concat_attrs[] = {{"axis", LCIP_ATTR_INT, TRUE, NULL, -LCIP_MAX_RANK,
+                                            LCIP_MAX_RANK - 1, NULL, NULL,
+                                            "Dimension along which the inputs are joined"}};
 static const LcipAttrDef split_attrs[] = {
     {"axis", LCIP_ATTR_INT, FALSE, "0", -LCIP_MAX_RANK, LCIP_MAX_RANK - 1, NULL, NULL,
      "Dimension along which the input is split"},
@@ -348,9 +350,9 @@ static const LcipAttrDef split_attrs[] = {
      "Number of equal parts, the last one smaller"}};
 static const LcipAttrDef pad_attrs[] = {{"mode", LCIP_ATTR_STRING, FALSE, "constant", 0, 0,
                                          pad_modes, NULL, "Where added elements come from"}};
-static const LcipAttrDef gather_attrs[] = {
-    {"axis", LCIP_ATTR_INT, FALSE, "0", -LCIP_MAX_RANK, LCIP_MAX_RANK - 1, NULL, NULL,
-     "Dimension that is indexed"}};
+static const LcipAttrDef gather_attrs[] = {{"axis", LCIP_ATTR_INT, FALSE, "0", -LCIP_MAX_RANK,
+                                            LCIP_MAX_RANK - 1, NULL, NULL,
+                                            "Dimension that is indexed"}};
 static const LcipAttrDef cast_attrs[] = {
     {"saturate", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL,
      "Concerns 8-bit float types only, which LCIP does not have"},
@@ -381,5 +383,5 @@ OPERATOR(gather, "Gather", "Takes the entries of an axis that indices name", gat
 OPERATOR(cast, "Cast", "Converts the element type", cast_infer, PORTS(cast_inputs, cast_outputs),
          ATTRS(cast_attrs), .flags = LCIP_OP_ELEMENTWISE);
 
-const LcipOperator *const lcip_operators_layout[] = {&transpose, &concat, &split,  &slice_op, &pad,
-                                                     &expand,    &gather, &cast, NULL};
+const LcipOperator *const lcip_operators_layout[] = {&transpose, &concat, &split, &slice_op, &pad,
+                                                     &expand,    &gather, &cast,  NULL};

@@ -84,9 +84,8 @@ static gboolean shape_ref_run(const LcipCall *call, LcipTeam *team, GError **err
 }
 
 static const char *const shape_ref_operators[] = {
-    "Identity",  "Dropout", "Reshape", "Flatten",  "Squeeze",
-    "Unsqueeze", "Shape",   "Size",    "Constant", "ConstantOfShape",
-    NULL};
+    "Identity", "Dropout", "Reshape",  "Flatten",         "Squeeze", "Unsqueeze",
+    "Shape",    "Size",    "Constant", "ConstantOfShape", NULL};
 
 const LcipKernel lcip_kernel_shape_ref = {
     .name = "shape-ref",

@@ -2,7 +2,8 @@
 
 #include "lcip-infer.h"
 
-/* Operators that change a tensor's shape and not its bytes, and those that make tensors of shapes. */
+/* Operators that change a tensor's shape and not its bytes, and those that make tensors of shapes.
+ */
 
 static gboolean identity_infer(LcipStep *step, GError **error) {
   return lcip_infer_set(step, 0, step->inputs[0].type, &step->inputs[0].shape, error);
@@ -68,9 +69,9 @@ static gboolean flatten_infer(LcipStep *step, GError **error) {
   const LcipShape *in = &step->inputs[0].shape;
   const gint64 axis = lcip_attrs_get_int(step->attrs, "axis");
   if (axis < -in->rank || axis > in->rank)
-    return lcip_infer_fail(error,
-                           "attribute axis: expected a value from %d to %d, found %" G_GINT64_FORMAT,
-                           -in->rank, in->rank, axis);
+    return lcip_infer_fail(
+        error, "attribute axis: expected a value from %d to %d, found %" G_GINT64_FORMAT, -in->rank,
+        in->rank, axis);
   const int split = (int)(axis < 0 ? axis + in->rank : axis);
   LcipShape shape = {.rank = 2, .dims = {1, 1}};
   for (int i = 0; i < in->rank; i++)
@@ -91,10 +92,9 @@ static gboolean squeeze_infer(LcipStep *step, GError **error) {
     return FALSE;
   for (int i = 0; i < in->rank; i++) {
     if (given && marked[i] && in->dims[i] != 1)
-      return lcip_infer_fail(error,
-                             "input axes: expected axes of size 1, found axis %d of size %"
-                             G_GINT64_FORMAT,
-                             i, in->dims[i]);
+      return lcip_infer_fail(
+          error, "input axes: expected axes of size 1, found axis %d of size %" G_GINT64_FORMAT, i,
+          in->dims[i]);
     if (given ? !marked[i] : in->dims[i] != 1)
       shape.dims[shape.rank++] = in->dims[i];
   }
@@ -187,9 +187,8 @@ static const LcipPortDef dropout_inputs[] = {
     {"data", LCIP_PORT_PLAIN, "Input"},
     {"ratio", LCIP_PORT_OPTIONAL, "Has no effect on inference"},
     {"training_mode", LCIP_PORT_OPTIONAL | LCIP_PORT_SHAPE, "Must be false"}};
-static const LcipPortDef dropout_outputs[] = {
-    {"output", LCIP_PORT_PLAIN, "The input"},
-    {"mask", LCIP_PORT_OPTIONAL, "True everywhere"}};
+static const LcipPortDef dropout_outputs[] = {{"output", LCIP_PORT_PLAIN, "The input"},
+                                              {"mask", LCIP_PORT_OPTIONAL, "True everywhere"}};
 static const LcipPortDef reshape_inputs[] = {
     {"data", LCIP_PORT_PLAIN, "Input"},
     {"shape", LCIP_PORT_SHAPE, "Shape of the output: 0 keeps a size, one -1 is found"}};
@@ -221,20 +220,15 @@ static const LcipAttrDef constant_attrs[] = {
     {"value_floats", LCIP_ATTR_FLOATS, FALSE, NULL, 0, 0, NULL, NULL, "A list of f32"},
     {"value_int", LCIP_ATTR_INT, FALSE, NULL, 0, 0, NULL, NULL, "A scalar i64"},
     {"value_ints", LCIP_ATTR_INTS, FALSE, NULL, 0, 0, NULL, NULL, "A list of i64"}};
-static const LcipAttrDef fill_attrs[] = {
-    {"value", LCIP_ATTR_TENSOR, FALSE, NULL, 0, 0, NULL, NULL,
-     "Type and value of the elements; f32 0 when not given"}};
+static const LcipAttrDef fill_attrs[] = {{"value", LCIP_ATTR_TENSOR, FALSE, NULL, 0, 0, NULL, NULL,
+                                          "Type and value of the elements; f32 0 when not given"}};
 
 #define PORTS(in, out)                                                                             \
   .inputs = in, .n_inputs = G_N_ELEMENTS(in), .outputs = out, .n_outputs = G_N_ELEMENTS(out)
 #define ATTRS(table) .attrs = table, .n_attrs = G_N_ELEMENTS(table)
 #define OPERATOR(id, NAME, SUMMARY, FLAGS, INFER, ...)                                             \
-  static const LcipOperator id = {.domain = "",                                                    \
-                                  .name = NAME,                                                    \
-                                  .summary = SUMMARY,                                              \
-                                  .flags = FLAGS,                                                  \
-                                  .infer = INFER,                                                  \
-                                  __VA_ARGS__}
+  static const LcipOperator id = {                                                                 \
+      .domain = "", .name = NAME, .summary = SUMMARY, .flags = FLAGS, .infer = INFER, __VA_ARGS__}
 
 OPERATOR(identity, "Identity", "The input", LCIP_OP_VIEW, identity_infer,
          PORTS(input_inputs, output_outputs));
