@@ -31,9 +31,8 @@ gboolean lcip_infer_ints(const LcipStep *step, guint i, guint max, gint64 *value
 
 gboolean lcip_infer_axis(const LcipStep *step, gint64 axis, int rank, int *index, GError **error) {
   if (axis < -rank || axis >= rank)
-    return lcip_infer_fail(error,
-                           "axis: expected a value from %d to %d, found %" G_GINT64_FORMAT, -rank,
-                           rank - 1, axis);
+    return lcip_infer_fail(error, "axis: expected a value from %d to %d, found %" G_GINT64_FORMAT,
+                           -rank, rank - 1, axis);
   *index = (int)(axis < 0 ? axis + rank : axis);
   return TRUE;
 }

@@ -6,7 +6,8 @@
 
 G_BEGIN_DECLS
 
-/** lcip_step_constant: the constant at input @i (borrowed), or NULL when it is computed or absent. */
+/** lcip_step_constant: the constant at input @i (borrowed), or NULL when it is computed or absent.
+ */
 LcipTensor *lcip_step_constant(const LcipStep *step, guint i);
 
 /** lcip_infer_ints: reads the constant i64 or i32 input @i, of rank 0 or 1, into @values, at most

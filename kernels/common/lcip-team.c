@@ -23,7 +23,7 @@ struct _LcipTeam {
   struct TeamHelper {
     LcipTeam *team;
     guint worker;
-  } *helpers;
+  } * helpers;
   pthread_mutex_t lock;
   pthread_cond_t work_cond;
   pthread_cond_t done_cond;

@@ -36,9 +36,9 @@ static gboolean read_pads(const LcipStep *step, LcipWindow *window, GError **err
     return lcip_infer_fail(error, "attribute pads: expected %d values, found %u", 2 * rank, n);
   for (int i = 0; i < 2 * rank; i++) {
     if (ints[i] < 0 || ints[i] > LIMIT)
-      return lcip_infer_fail(error,
-                             "attribute pads: expected values from 0 to %d, found %" G_GINT64_FORMAT,
-                             LIMIT, ints[i]);
+      return lcip_infer_fail(
+          error, "attribute pads: expected values from 0 to %d, found %" G_GINT64_FORMAT, LIMIT,
+          ints[i]);
     gint64 *pads = i < rank ? window->pad_begin : window->pad_end;
     pads[3 - rank + i % rank] = ints[i];
   }
@@ -47,18 +47,17 @@ static gboolean read_pads(const LcipStep *step, LcipWindow *window, GError **err
 
 static gboolean read_sizes(LcipWindow *window, const LcipShape *input, GError **error) {
   if (input->rank < 3 || input->rank > 5)
-    return lcip_infer_fail(error,
-                           "input: expected rank 3 to 5 (n, c and 1 to 3 spatial), found rank %d",
-                           input->rank);
+    return lcip_infer_fail(
+        error, "input: expected rank 3 to 5 (n, c and 1 to 3 spatial), found rank %d", input->rank);
   *window = (LcipWindow){.rank = input->rank - 2};
   for (int i = 0; i < 3; i++)
     window->in[i] = window->kernel[i] = window->stride[i] = window->dilation[i] = 1;
   for (int i = 0; i < window->rank; i++) {
     const gint64 size = input->dims[2 + i];
     if (size < 1 || size > LIMIT)
-      return lcip_infer_fail(
-          error, "input: expected spatial sizes from 1 to %d, found %" G_GINT64_FORMAT, LIMIT,
-          size);
+      return lcip_infer_fail(error,
+                             "input: expected spatial sizes from 1 to %d, found %" G_GINT64_FORMAT,
+                             LIMIT, size);
     window->in[3 - window->rank + i] = size;
   }
   return TRUE;
@@ -137,8 +136,7 @@ static gboolean transposed_out(LcipWindow *window, int i, gboolean same, gboolea
     return lcip_infer_fail(error,
                            "attribute pads: expected less than %" G_GINT64_FORMAT
                            " in spatial dimension %d, found %" G_GINT64_FORMAT,
-                           full, i - (3 - window->rank),
-                           window->pad_begin[i] + window->pad_end[i]);
+                           full, i - (3 - window->rank), window->pad_begin[i] + window->pad_end[i]);
   return TRUE;
 }
 

@@ -88,8 +88,8 @@ static void transposed_plane(const ConvJob *job, gsize n, gsize m) {
       for (out[2] = 0; out[2] < win->out[2]; out[2]++) {
         double sum = job->b ? (double)job->b[m] : 0.0;
         for (gsize c = 0; c < group_in; c++)
-          sum += transposed_taps(win, x + c * job->in_size, w + c * group_out * job->kernel_size,
-                                 out);
+          sum +=
+              transposed_taps(win, x + c * job->in_size, w + c * group_out * job->kernel_size, out);
         *y++ = (float)sum;
       }
 }
@@ -128,7 +128,6 @@ static gboolean conv_ref_run(const LcipCall *call, LcipTeam *team, GError **erro
 
 static const char *const conv_ref_operators[] = {"Conv", "ConvTranspose", NULL};
 
-extern const LcipKernel lcip_kernel_conv_ref;
 const LcipKernel lcip_kernel_conv_ref = {
     .name = "conv-ref",
     .family = "reference",

@@ -21,16 +21,51 @@ static const LcipPortDef conv_outputs[] = {
 };
 
 #define CONV_ATTRS                                                                                 \
-  {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, auto_pads, NULL,                           \
+  {"auto_pad",                                                                                     \
+   LCIP_ATTR_STRING,                                                                               \
+   FALSE,                                                                                          \
+   "NOTSET",                                                                                       \
+   0,                                                                                              \
+   0,                                                                                              \
+   auto_pads,                                                                                      \
+   NULL,                                                                                           \
    "How padding is found: from pads, so that the output is the input's size divided by the "       \
    "stride, or none"},                                                                             \
-      {"dilations", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements",                  \
+      {"dilations",                                                                                \
+       LCIP_ATTR_INTS,                                                                             \
+       FALSE,                                                                                      \
+       NULL,                                                                                       \
+       1,                                                                                          \
+       G_MAXINT32,                                                                                 \
+       NULL,                                                                                       \
+       "elements",                                                                                 \
        "Distance between kernel elements per spatial dimension; 1 when not given"},                \
-      {"group", LCIP_ATTR_INT, FALSE, "1", 1, G_MAXINT32, NULL, NULL,                              \
+      {"group",                                                                                    \
+       LCIP_ATTR_INT,                                                                              \
+       FALSE,                                                                                      \
+       "1",                                                                                        \
+       1,                                                                                          \
+       G_MAXINT32,                                                                                 \
+       NULL,                                                                                       \
+       NULL,                                                                                       \
        "Number of groups that channels are divided into"},                                         \
-      {"kernel_shape", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements",               \
+      {"kernel_shape",                                                                             \
+       LCIP_ATTR_INTS,                                                                             \
+       FALSE,                                                                                      \
+       NULL,                                                                                       \
+       1,                                                                                          \
+       G_MAXINT32,                                                                                 \
+       NULL,                                                                                       \
+       "elements",                                                                                 \
        "Size of the kernel; that of W when not given"},                                            \
-      {"pads", LCIP_ATTR_INTS, FALSE, NULL, 0, G_MAXINT32, NULL, "elements",                       \
+      {"pads",                                                                                     \
+       LCIP_ATTR_INTS,                                                                             \
+       FALSE,                                                                                      \
+       NULL,                                                                                       \
+       0,                                                                                          \
+       G_MAXINT32,                                                                                 \
+       NULL,                                                                                       \
+       "elements",                                                                                 \
        "Padding at the begin of each spatial dimension, then at the end of each; 0 when not "      \
        "given"},                                                                                   \
   {                                                                                                \
@@ -65,8 +100,7 @@ static gboolean infer_output(LcipStep *step, const LcipWindow *window, gint64 ch
   shape.dims[1] = channels;
   for (int i = 0; i < window->rank; i++)
     shape.dims[2 + i] = window->out[3 - window->rank + i];
-  return check_bias(step, channels, error) &&
-         lcip_infer_set(step, 0, LCIP_TYPE_F32, &shape, error);
+  return check_bias(step, channels, error) && lcip_infer_set(step, 0, LCIP_TYPE_F32, &shape, error);
 }
 
 static gboolean check_inputs(const LcipStep *step, gint64 *group, GError **error) {
@@ -90,9 +124,9 @@ static gboolean conv_infer(LcipStep *step, GError **error) {
     return FALSE;
   if (x->dims[1] < 1 || x->dims[1] % group != 0 || x->dims[1] / group != w->dims[1])
     return lcip_infer_fail(error,
-                           "input X: expected %" G_GINT64_FORMAT " channels in each of %"
-                           G_GINT64_FORMAT " groups as in W, found %" G_GINT64_FORMAT
-                           " channels in all",
+                           "input X: expected %" G_GINT64_FORMAT
+                           " channels in each of %" G_GINT64_FORMAT
+                           " groups as in W, found %" G_GINT64_FORMAT " channels in all",
                            w->dims[1], group, x->dims[1]);
   if (w->dims[0] < 1 || w->dims[0] % group != 0)
     return lcip_infer_fail(error,
@@ -115,10 +149,11 @@ static gboolean conv_transpose_infer(LcipStep *step, GError **error) {
                            "%" G_GINT64_FORMAT ", found %" G_GINT64_FORMAT,
                            w->dims[0], group, x->dims[1]);
   if (w->dims[1] < 1 || __builtin_mul_overflow(w->dims[1], group, &channels))
-    return lcip_infer_fail(error,
-                           "input W: expected output channels that fit memory, found %"
-                           G_GINT64_FORMAT " in each of %" G_GINT64_FORMAT " groups",
-                           w->dims[1], group);
+    return lcip_infer_fail(
+        error,
+        "input W: expected output channels that fit memory, found %" G_GINT64_FORMAT
+        " in each of %" G_GINT64_FORMAT " groups",
+        w->dims[1], group);
   return lcip_window_init(&window, LCIP_WINDOW_TRANSPOSED, step, x, w, error) &&
          infer_output(step, &window, channels, error);
 }
@@ -173,5 +208,4 @@ static const LcipOperator conv_transpose = {
     .cost = conv_transpose_cost,
 };
 
-extern const LcipOperator *const lcip_operators_conv[];
 const LcipOperator *const lcip_operators_conv[] = {&conv, &conv_transpose, NULL};
