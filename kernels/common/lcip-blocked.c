@@ -10,7 +10,7 @@ static void read_pair(const LcipStep *step, const char *name, gint64 pair[2]) {
     pair[i] = values[i];
 }
 
-static void read_pads(LcipWindow *w, const LcipStep *step) {
+static void read_pads(LcipPlaneWindow *w, const LcipStep *step) {
   guint n = 0;
   const gint64 *pads = lcip_attrs_get_ints(step->attrs, "pads", &n);
   for (guint i = 0; i < 2; i++) {
@@ -21,7 +21,7 @@ static void read_pads(LcipWindow *w, const LcipStep *step) {
 
 /* ONNX: SAME_* makes ceil(size / stride) outputs; an odd padding is larger at the end (UPPER) or at
  * the beginning (LOWER). */
-static void same_pads(LcipWindow *w, const LcipShape *in, gboolean lower) {
+static void same_pads(LcipPlaneWindow *w, const LcipShape *in, gboolean lower) {
   for (guint i = 0; i < 2; i++) {
     const gint64 size = in->dims[2 + i], stride = w->stride[i];
     const gint64 outputs = (size + stride - 1) / stride;
@@ -32,8 +32,8 @@ static void same_pads(LcipWindow *w, const LcipShape *in, gboolean lower) {
   }
 }
 
-void lcip_window_init(LcipWindow *window, const LcipStep *step, const gint64 kernel[2],
-                      const LcipShape *in) {
+void lcip_plane_window_init(LcipPlaneWindow *window, const LcipStep *step, const gint64 kernel[2],
+                            const LcipShape *in) {
   for (guint i = 0; i < 2; i++) {
     window->kernel[i] = kernel ? kernel[i] : 1;
     window->stride[i] = window->dilation[i] = 1;
@@ -52,29 +52,49 @@ void lcip_window_init(LcipWindow *window, const LcipStep *step, const gint64 ker
       window->pad_begin[i] = window->pad_end[i] = 0;
 }
 
+static const struct {
+  const char *name;
+  LcipTailKind kind;
+} functions[] = {
+    {"Relu", LCIP_TAIL_CLAMP},
+    {"Clip", LCIP_TAIL_CLAMP},
+    {"LeakyRelu", LCIP_TAIL_LEAKY},
+    {"Sigmoid", LCIP_TAIL_SIGMOID},
+    {"HardSwish", LCIP_TAIL_HARD_SWISH},
+    {"HardSigmoid", LCIP_TAIL_HARD_SIGMOID},
+    {"Tanh", LCIP_TAIL_TANH},
+    {"Exp", LCIP_TAIL_EXP},
+    {"Abs", LCIP_TAIL_ABS},
+    {"Neg", LCIP_TAIL_NEG},
+};
+
+static void set_parameters(LcipTailOp *op, const char *name, const LcipAttrs *attrs) {
+  if (op->kind == LCIP_TAIL_CLAMP) {
+    op->a = g_str_equal(name, "Relu") ? 0.0f : -INFINITY;
+    op->b = INFINITY;
+  }
+  if (op->kind == LCIP_TAIL_LEAKY || op->kind == LCIP_TAIL_HARD_SIGMOID)
+    op->a = lcip_attrs_get_float(attrs, "alpha");
+  if (op->kind == LCIP_TAIL_HARD_SIGMOID)
+    op->b = lcip_attrs_get_float(attrs, "beta");
+}
+
+gboolean lcip_tail_function(LcipTailOp *op, const char *name, const LcipAttrs *attrs) {
+  for (guint i = 0; i < G_N_ELEMENTS(functions); i++)
+    if (g_str_equal(functions[i].name, name)) {
+      *op = (LcipTailOp){.kind = functions[i].kind, .side_input = -1};
+      set_parameters(op, name, attrs);
+      return TRUE;
+    }
+  return FALSE;
+}
+
 static LcipTailOp tail_op(const LcipEpilogue *epilogue) {
-  const char *name = epilogue->op->name;
   LcipTailOp op = {.kind = LCIP_TAIL_ADD, .side_input = epilogue->side_input};
-  if (g_str_equal(name, "Relu")) {
-    op.kind = LCIP_TAIL_CLAMP;
-    op.b = INFINITY;
-  } else if (g_str_equal(name, "Clip")) {
-    op.kind = LCIP_TAIL_CLAMP;
+  lcip_tail_function(&op, epilogue->op->name, epilogue->attrs);
+  if (g_str_equal(epilogue->op->name, "Clip")) {
     op.a = epilogue->clip_min;
     op.b = epilogue->clip_max;
-  } else if (g_str_equal(name, "LeakyRelu")) {
-    op.kind = LCIP_TAIL_LEAKY;
-    op.a = lcip_attrs_get_float(epilogue->attrs, "alpha");
-  } else if (g_str_equal(name, "Sigmoid")) {
-    op.kind = LCIP_TAIL_SIGMOID;
-  } else if (g_str_equal(name, "HardSigmoid")) {
-    op.kind = LCIP_TAIL_HARD_SIGMOID;
-    op.a = lcip_attrs_get_float(epilogue->attrs, "alpha");
-    op.b = lcip_attrs_get_float(epilogue->attrs, "beta");
-  } else if (g_str_equal(name, "HardSwish")) {
-    op.kind = LCIP_TAIL_HARD_SWISH;
-  } else if (g_str_equal(name, "Tanh")) {
-    op.kind = LCIP_TAIL_TANH;
   }
   return op;
 }
@@ -82,7 +102,8 @@ static LcipTailOp tail_op(const LcipEpilogue *epilogue) {
 static gboolean keeps_zero(const LcipTailOp *op) {
   if (op->kind == LCIP_TAIL_CLAMP)
     return op->a <= 0 && op->b >= 0;
-  return op->kind != LCIP_TAIL_SIGMOID && op->kind != LCIP_TAIL_HARD_SIGMOID;
+  return op->kind != LCIP_TAIL_SIGMOID && op->kind != LCIP_TAIL_HARD_SIGMOID &&
+         op->kind != LCIP_TAIL_EXP;
 }
 
 static void find_simple(LcipTail *tail) {

@@ -7,19 +7,20 @@
 
 G_BEGIN_DECLS
 
-/** LcipWindow: the sliding window of a convolution or pooling over (y, x).
+/** LcipPlaneWindow: the sliding window of a convolution or pooling over (y, x).
  * @pad_begin, @pad_end: of this input, auto_pad resolved, in pixels. */
 typedef struct {
   gint64 kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
-} LcipWindow;
+} LcipPlaneWindow;
 
-/** lcip_window_init: @kernel is used where the step has no attribute kernel_shape; @in is the
+/** lcip_plane_window_init: @kernel is used where the step has no attribute kernel_shape; @in is the
  * actual shape n, c, h, w of input 0. */
-void lcip_window_init(LcipWindow *window, const LcipStep *step, const gint64 kernel[2],
-                      const LcipShape *in);
+void lcip_plane_window_init(LcipPlaneWindow *window, const LcipStep *step, const gint64 kernel[2],
+                            const LcipShape *in);
 
-/** LcipTailKind: what a vector kernel does to a value before it stores it. CLAMP is Relu (0 to
- * INFINITY) and Clip, between @a and @b. LEAKY has its slope, HARD_SIGMOID alpha and beta there. */
+/** LcipTailKind: a function of one value, as an epilogue or on its own; ADD is that of a side
+ * input. CLAMP is Relu (0 to INFINITY) and Clip, between @a and @b. LEAKY has its slope,
+ * HARD_SIGMOID alpha and beta there. */
 typedef enum {
   LCIP_TAIL_ADD,
   LCIP_TAIL_CLAMP,
@@ -27,7 +28,10 @@ typedef enum {
   LCIP_TAIL_SIGMOID,
   LCIP_TAIL_HARD_SIGMOID,
   LCIP_TAIL_HARD_SWISH,
-  LCIP_TAIL_TANH
+  LCIP_TAIL_TANH,
+  LCIP_TAIL_EXP,
+  LCIP_TAIL_ABS,
+  LCIP_TAIL_NEG
 } LcipTailKind;
 
 typedef struct {
@@ -47,6 +51,9 @@ typedef struct {
   float lo, hi;
 } LcipTail;
 
+/** lcip_tail_function: the operator @name with @attrs as a function of one value; FALSE when it is
+ * none of LcipTailKind. Clip has no bounds then. */
+gboolean lcip_tail_function(LcipTailOp *op, const char *name, const LcipAttrs *attrs);
 /** lcip_tail_init: FALSE with @reason when lcip_epilogues_common() refuses. */
 gboolean lcip_tail_init(LcipTail *tail, const LcipStep *step, const char **reason);
 /** lcip_tail_formats: the side inputs of the epilogues take the format of output 0. */

@@ -84,6 +84,15 @@ LCIP_INLINE vf v_min(vf bound, vf x) {
 #endif
 }
 
+/* v_larger, v_smaller: of two values; NaN when one is NaN. */
+LCIP_INLINE vf v_larger(vf x, vf y) {
+  return v_select((x > y) | (x != x), x, y);
+}
+
+LCIP_INLINE vf v_smaller(vf x, vf y) {
+  return v_select((x < y) | (x != x), x, y);
+}
+
 LCIP_INLINE vf v_clamp(vf x, float lo, float hi) {
   return v_min(v_set1(hi), v_max(v_set1(lo), x));
 }
@@ -150,6 +159,12 @@ LCIP_INLINE vf v_tail_op(const LcipTailOp *op, vf x) {
     return x * v_clamp(x * (1.0f / 6) + 0.5f, 0.0f, 1.0f);
   case LCIP_TAIL_TANH:
     return v_tanh(x);
+  case LCIP_TAIL_EXP:
+    return v_exp(x);
+  case LCIP_TAIL_ABS:
+    return (vf)((vi)x & 0x7fffffff);
+  case LCIP_TAIL_NEG:
+    return -x;
   case LCIP_TAIL_ADD:
     break;
   }

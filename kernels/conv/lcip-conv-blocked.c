@@ -122,7 +122,7 @@ static void (*const micros[PIXELS][2][2])(const Micro *) = {MICRO_EACH(MICRO_ENT
  * @groups; @tiles counts register tiles of GROUP channels, @depth the channels of an input block.
  * The copy of the input has @copy_cols pixels per remainder. */
 typedef struct {
-  LcipWindow win;
+  LcipPlaneWindow win;
   gint64 n, groups, c, h, w, oc, oh, ow;
   gint64 blocks, depth, out_blocks, tiles, taps_per_output;
   gboolean dense, flat;
@@ -132,7 +132,7 @@ typedef struct {
 } Shape;
 
 static gboolean is_flat(const Shape *s) {
-  const LcipWindow *w = &s->win;
+  const LcipPlaneWindow *w = &s->win;
   for (guint i = 0; i < 2; i++)
     if (w->kernel[i] != 1 || w->stride[i] != 1 || w->pad_begin[i] || w->pad_end[i])
       return FALSE;
@@ -154,7 +154,7 @@ static gint64 copied_rows(const Shape *s, gint64 out_rows) {
 
 /* Column kx of the window starts in the run of columns with its remainder. */
 static void plan_copy(Shape *s) {
-  const LcipWindow *w = &s->win;
+  const LcipPlaneWindow *w = &s->win;
   s->copy_phases = MIN(w->stride[1], (w->kernel[1] - 1) * w->dilation[1] + 1);
   s->copy_cols = s->ow + (w->kernel[1] - 1) * w->dilation[1] / w->stride[1];
   for (gint64 kx = 0; kx < w->kernel[1]; kx++) {
@@ -199,7 +199,7 @@ static void shape_init(Shape *s, const LcipStep *step, const LcipShape *in, cons
                        gboolean dense) {
   const LcipShape *weights = &step->inputs[1].shape;
   *s = (Shape){.n = in->dims[0], .h = in->dims[2], .w = in->dims[3], .dense = dense};
-  lcip_window_init(&s->win, step, &weights->dims[2], in);
+  lcip_plane_window_init(&s->win, step, &weights->dims[2], in);
   s->groups = in->dims[1] / weights->dims[1];
   s->c = weights->dims[1];
   s->oc = out->dims[1] / s->groups;

@@ -5,7 +5,8 @@
 
 /* Depthwise convolution over channel-blocked tensors: each lane has its own channel and weights, so
  * a row of output pixels is a sum of input rows times vectors. Pixels whose window leaves the input
- * are done one by one with the part of the window that is inside; the others in runs of RUN. */
+ * are done one by one with the part of the window that is inside; the others in runs of RUN or a
+ * half or a quarter of that. */
 
 enum { RUN = 8 };
 static const double CHUNK_FLOPS = 5e5; /* these are bound by memory: about 20 us */
@@ -13,7 +14,7 @@ static const double CHUNK_FLOPS = 5e5; /* these are bound by memory: about 20 us
 /* Chunks are @chunk_rows rows of one block. @raw: the epilogues need more than a clamp between @lo
  * and @hi, so sums go through a buffer. */
 typedef struct {
-  LcipWindow win;
+  LcipPlaneWindow win;
   gint64 c, blocks, h, w, oh, ow;
   gint64 chunk_rows, row_chunks;
   LcipTail tail;
@@ -95,7 +96,7 @@ typedef struct {
 
 LCIP_INLINE void sum_part(const Conv *conv, const Part *p, float *out, const int pixels,
                           const int stride, const int lane) {
-  const LcipWindow *win = &conv->win;
+  const LcipPlaneWindow *win = &conv->win;
   vf sum[RUN];
   LCIP_UNROLL
   for (int i = 0; i < pixels; i++)
@@ -116,20 +117,15 @@ LCIP_INLINE void sum_part(const Conv *conv, const Part *p, float *out, const int
     v_store(out + i * LCIP_BLOCK + lane, v_min(hi, v_max(lo, sum[i])));
 }
 
-static void sum_one(const Conv *conv, const Part *p, float *out) {
-  for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES)
-    sum_part(conv, p, out, 1, 1, lane);
-}
-
-static void sum_run(const Conv *conv, const Part *p, float *out) {
+LCIP_INLINE void sum_pixels(const Conv *conv, const Part *p, float *out, const int pixels) {
   const int stride = (int)conv->win.stride[1];
   for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES)
     if (stride == 1)
-      sum_part(conv, p, out, RUN, 1, lane);
+      sum_part(conv, p, out, pixels, 1, lane);
     else if (stride == 2)
-      sum_part(conv, p, out, RUN, 2, lane);
+      sum_part(conv, p, out, pixels, 2, lane);
     else
-      sum_part(conv, p, out, RUN, stride, lane);
+      sum_part(conv, p, out, pixels, stride, lane);
 }
 
 /* Epilogues on the sums in @raw, from there to the output, which may be a side input too. */
@@ -149,9 +145,13 @@ static void run_part(const Conv *conv, const Part *p, int pixels) {
   float raw[RUN * LCIP_BLOCK];
   float *out = conv->raw ? raw : (float *)conv->call->outputs[0].data + p->at;
   if (pixels == RUN)
-    sum_run(conv, p, out);
+    sum_pixels(conv, p, out, RUN);
+  else if (pixels == RUN / 2)
+    sum_pixels(conv, p, out, RUN / 2);
+  else if (pixels == RUN / 4)
+    sum_pixels(conv, p, out, RUN / 4);
   else
-    sum_one(conv, p, out);
+    sum_pixels(conv, p, out, 1);
   if (conv->raw)
     finish_part(conv, p, raw, pixels);
 }
@@ -164,14 +164,23 @@ static void taps_inside(gint64 first, gint64 size, gint64 kernel, gint64 dilatio
   *end = MAX(*end, *begin);
 }
 
+/* Pixels from @ox on that can be done together: their windows, the first at @x, are inside. */
+static int run_length(const Conv *conv, gint64 ox, gint64 x) {
+  const LcipPlaneWindow *win = &conv->win;
+  const gint64 room = conv->w - 1 - (win->kernel[1] - 1) * win->dilation[1] - x;
+  if (x < 0 || room < 0)
+    return 1;
+  const gint64 most = MIN(room / win->stride[1] + 1, conv->ow - ox);
+  return most >= RUN ? RUN : most >= RUN / 2 ? RUN / 2 : most >= RUN / 4 ? RUN / 4 : 1;
+}
+
 static void run_row(const Conv *conv, Part *p, const float *plane, gsize out_plane, gint64 oy) {
-  const LcipWindow *win = &conv->win;
+  const LcipPlaneWindow *win = &conv->win;
   const gint64 y = oy * win->stride[0] - win->pad_begin[0];
   taps_inside(y, conv->h, win->kernel[0], win->dilation[0], &p->y, &p->y_end);
   for (gint64 ox = 0; ox < conv->ow;) {
     const gint64 x = ox * win->stride[1] - win->pad_begin[1];
-    const gint64 last = x + (RUN - 1) * win->stride[1] + (win->kernel[1] - 1) * win->dilation[1];
-    const int pixels = x >= 0 && last < conv->w && ox + RUN <= conv->ow ? RUN : 1;
+    const int pixels = run_length(conv, ox, x);
     taps_inside(x, conv->w, win->kernel[1], win->dilation[1], &p->x, &p->x_end);
     p->in = plane + (y * conv->w + x) * LCIP_BLOCK;
     p->at = out_plane + (gsize)((oy * conv->ow + ox) * LCIP_BLOCK);
@@ -205,7 +214,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);
     return FALSE;
   }
-  lcip_window_init(&conv.win, call->step, &weights->dims[2], in);
+  lcip_plane_window_init(&conv.win, call->step, &weights->dims[2], in);
   conv.blocks = lcip_blocks(conv.c, LCIP_BLOCK);
   conv.oh = out->dims[2];
   conv.ow = out->dims[3];
