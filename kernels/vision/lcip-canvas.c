@@ -143,7 +143,8 @@ static int read_dots(const char *text, guint8 rows[LCIP_FONT_ROWS + 2]) {
     }
     if (*text == '#' && x < LCIP_FONT_COLUMNS && y < LCIP_FONT_ROWS)
       rows[y + 1] |= (guint8)(1 << x);
-    columns = MAX(columns, ++x);
+    x++;
+    columns = MAX(columns, x);
   }
   return columns;
 }
