@@ -9,7 +9,7 @@ typedef struct {
   LcipIoHashMode hash_mode;
   LcipGraph *graph;
   GHashTable *ids;     /* id -> kind of thing and index, as pointer */
-  GHashTable *fed;     /* "ACTOR PORT" that an edge or a constant feeds */
+  GHashTable *fed;     /* "ID PORT" that an edge or a constant feeds */
   GHashTable *tensors; /* key -> LcipTensor */
   LcipWeights *weights;
   gboolean active_seen;
@@ -393,13 +393,21 @@ static gboolean read_attribute(Reader *reader, const LcipXmlElement *element, Lc
   return refused ? ELEMENT_FAIL(reader, element, "%s", refused->message) : FALSE;
 }
 
+/* Ports go by their operator's names. "input.2" and "output.0" are understood too: so does a file
+ * name them that was written where the operator was not known. */
+static int port_index(const LcipActor *actor, const char *name, gboolean is_input) {
+  int (*find)(const LcipOperator *, const char *) =
+      is_input ? lcip_operator_find_input : lcip_operator_find_output;
+  const int found = find(actor->op, name);
+  return found >= 0 ? found : find(NULL, name);
+}
+
 static gboolean find_port(const Reader *reader, const LcipXmlElement *element, const char *attr,
                           const LcipActor *actor, gboolean is_input, guint *port) {
   const char *name = need_nonempty(reader, element, attr);
   if (!name)
     return FALSE;
-  const int found = is_input ? lcip_operator_find_input(actor->op, name)
-                             : lcip_operator_find_output(actor->op, name);
+  const int found = port_index(actor, name, is_input);
   const guint n = is_input ? actor->n_inputs : actor->n_outputs;
   *port = (guint)found;
   return (found >= 0 && *port < n) ||
@@ -407,18 +415,17 @@ static gboolean find_port(const Reader *reader, const LcipXmlElement *element, c
                       n, is_input ? "inputs" : "outputs", actor->id, name);
 }
 
-static gboolean feed(Reader *reader, const LcipXmlElement *element, const char *id,
-                     const char *port) {
-  return g_hash_table_add(reader->fed, g_strdup_printf("%s %s", id, port)) ||
-         ELEMENT_FAIL(reader, element, "expected one edge or constant into %s %s, found another",
-                      id, port);
+static gboolean feed(Reader *reader, const LcipXmlElement *element, const char *id, guint port) {
+  return g_hash_table_add(reader->fed, g_strdup_printf("%s %u", id, port)) ||
+         ELEMENT_FAIL(reader, element,
+                      "expected one edge or constant into each port, found another into %s", id);
 }
 
 static gboolean read_constant(Reader *reader, const LcipXmlElement *element, LcipActor *actor) {
   static const char *const attrs[] = {"port", "tensor", NULL};
   guint port;
   if (!is_leaf(reader, element, attrs) || !find_port(reader, element, "port", actor, TRUE, &port) ||
-      !feed(reader, element, actor->id, lcip_xml_element_attr(element, "port")))
+      !feed(reader, element, actor->id, port))
     return FALSE;
   LcipTensor *tensor = need_tensor(reader, element);
   if (tensor)
@@ -514,8 +521,7 @@ static gboolean read_target(Reader *reader, const LcipXmlElement *element, LcipE
                           ? no_port(reader, element, "to-port")
                           : find_port(reader, element, "to-port",
                                       reader->graph->actors->pdata[index], TRUE, &edge->dst_port);
-  const char *port = lcip_xml_element_attr(element, "to-port");
-  return ok && feed(reader, element, lcip_xml_element_attr(element, "to"), port ? port : "");
+  return ok && feed(reader, element, lcip_xml_element_attr(element, "to"), edge->dst_port);
 }
 
 static gboolean read_edge(Reader *reader, const LcipXmlElement *element) {

@@ -2,6 +2,7 @@
 #include "lcip-xml-tree.h"
 
 #include <libxml/parser.h>
+#include <libxml/parserInternals.h>
 #include <libxml/xmlerror.h>
 #include <string.h>
 
@@ -134,7 +135,7 @@ static const xmlSAXHandler handler = {
     .characters = on_text,
     .ignorableWhitespace = on_text,
     .cdataBlock = on_text,
-    .serror = on_error,
+    .serror = (xmlStructuredErrorFunc)on_error,
     .initialized = XML_SAX2_MAGIC,
 };
 
