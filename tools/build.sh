@@ -5,7 +5,8 @@ set -eu
 
 folder=$1
 shift
-log=$folder.log
+mkdir -p "$folder"
+log=$folder/build.log
 
 quietly() {
   if [ -t 1 ]; then

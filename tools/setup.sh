@@ -8,11 +8,11 @@ set -eu
 role=${1:-build}
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libglib2.0-dev-bin
-  libxml2-dev libjson-glib-dev libopenblas-dev ocl-icd-opencl-dev libpng-dev libjpeg-dev
+  libxml2-dev libxml2-utils libjson-glib-dev libopenblas-dev ocl-icd-opencl-dev libpng-dev libjpeg-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good gstreamer1.0-libav libgtk-4-dev libadwaita-1-dev fonts-cantarell
-  adwaita-icon-theme"
-test_packages="xvfb xauth xdotool libxml2-utils dbus-daemon"
+  adwaita-icon-theme librsvg2-common"
+test_packages="xvfb xauth xdotool dbus-daemon"
 ci_packages="clang clang-format-14 shellcheck"
 
 case $role in

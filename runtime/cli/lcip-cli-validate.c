@@ -47,7 +47,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
 
 const LcipCliCommand lcip_cli_validate = {
     .name = "validate",
-    .arguments = "GRAPH.xml…",
+    .arguments = "GRAPH.xml...",
     .summary = "Check a graph: its file, its weights, its connections, rates and shapes",
     .description = "Each problem names the file and its line or offset, what was expected and what "
                    "was found. The weights' hash is checked. ONNX models are taken too.\n"

@@ -12,7 +12,7 @@ static const LcipCliCommand *const commands[] = {
 };
 
 static void print_help(void) {
-  g_print("Usage: lcip COMMAND [OPTION…] …\n\n"
+  g_print("Usage: lcip COMMAND [OPTION...] ...\n\n"
           "LCIP runs convolutional neural networks as dataflow graphs on CPU and OpenCL lanes.\n\n"
           "Commands:\n");
   for (guint i = 0; i < G_N_ELEMENTS(commands); i++)

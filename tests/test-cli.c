@@ -1,0 +1,264 @@
+#include "config.h"
+
+#include "lcip-test-cli.h"
+
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+
+#include "lcip-io.h"
+
+static const char graph_name[] = "graphs/blazeface-back.xml";
+static const char model_name[] = "data/models/selfie-segmentation-256.onnx";
+static const char model_input[] = "input";
+static const char model_output[] = "activation_10_out";
+
+static void test_help(void) {
+  static const char *const commands[] = {"import", "validate", "info", "run", "bench", "devices"};
+  g_autoptr(LcipTestOutput) help = lcip_test_command("--help", NULL);
+  g_assert_cmpint(help->exit_code, ==, 0);
+  g_assert_cmpstr(help->err, ==, "");
+  for (guint i = 0; i < G_N_ELEMENTS(commands); i++) {
+    g_assert_nonnull(strstr(help->out, commands[i]));
+    g_autoptr(LcipTestOutput) own = lcip_test_command(commands[i], "--help", NULL);
+    g_autofree char *usage = g_strdup_printf("lcip %s", commands[i]);
+    g_assert_cmpint(own->exit_code, ==, 0);
+    g_assert_nonnull(strstr(own->out, usage));
+  }
+}
+
+static void test_run_help(void) {
+  static const char *const options[] = {
+      "--input",  "--output",  "--source", "--frames", "--mapping", "--lane",  "--frames-in-flight",
+      "--pinned", "--profile", "--trace",  "--json",   "--results", "Examples"};
+  g_autoptr(LcipTestOutput) help = lcip_test_command("run", "--help", NULL);
+  for (guint i = 0; i < G_N_ELEMENTS(options); i++)
+    g_assert_nonnull(strstr(help->out, options[i]));
+}
+
+static void test_version(void) {
+  g_autoptr(LcipTestOutput) output = lcip_test_command("--version", NULL);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  g_assert_cmpstr(output->out, ==, "lcip " LCIP_VERSION "\n");
+}
+
+static void assert_usage(LcipTestOutput *output, const char *message) {
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 2);
+  g_assert_cmpstr(output->out, ==, "");
+  g_assert_nonnull(strstr(output->err, message));
+  lcip_test_output_free(output);
+}
+
+static void test_usage(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *model = lcip_test_source(model_name);
+  assert_usage(lcip_test_command(NULL, NULL), "command is missing");
+  assert_usage(lcip_test_command("frobnicate", NULL), "'frobnicate'");
+  assert_usage(lcip_test_command("run", NULL), "GRAPH.xml");
+  assert_usage(lcip_test_command("run", graph, "--no-such-option", NULL), "--no-such-option");
+  assert_usage(lcip_test_command("info", graph, "second", NULL), "'second'");
+  assert_usage(lcip_test_command("run", graph, "--frames", "0", NULL), "found 0");
+  assert_usage(lcip_test_command("run", graph, "--frames", "many", NULL), "many");
+  assert_usage(lcip_test_command("run", graph, "--mapping", "absent", NULL), "'absent'");
+  assert_usage(lcip_test_command("run", graph, "--lane", "Absent=cpu", NULL), "Absent=cpu");
+  assert_usage(lcip_test_command("run", graph, "--lane", "CPU=fpga:7", NULL), "'fpga:7'");
+  assert_usage(lcip_test_command("run", model, "--source", "demo", NULL), "no picture source");
+  assert_usage(lcip_test_command("run", model, "--input", "absent=x.npy", NULL), "'input'");
+  assert_usage(lcip_test_command("bench", model, "--streams", "0", NULL), "--streams");
+  assert_usage(lcip_test_command("import", model, "--input-shape", "input=1,3,5", NULL),
+               "does not fit");
+}
+
+static void assert_failure(LcipTestOutput *output, const char *message) {
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 1);
+  g_assert_nonnull(strstr(output->err, message));
+  lcip_test_output_free(output);
+}
+
+static void test_missing_files(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *model = lcip_test_source(model_name);
+  assert_failure(lcip_test_command("validate", "absent.xml", NULL), "absent.xml");
+  assert_failure(lcip_test_command("info", "absent.onnx", NULL), "absent.onnx");
+  assert_failure(lcip_test_command("run", "absent.xml", NULL), "absent.xml");
+  assert_failure(lcip_test_command("run", graph, "--source", "absent.png", NULL), "absent.png");
+  assert_failure(lcip_test_command("run", model, "--input", "input=absent.npy", NULL),
+                 "absent.npy");
+}
+
+/* A model that does not say how a picture becomes its input takes none. */
+static void test_refused_inputs(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *picture = lcip_test_source("data/demo/astronaut.png");
+  g_autofree char *input = g_strdup_printf("%s=%s", model_input, picture);
+  g_autofree char *file = lcip_test_temp("small.npy");
+  g_autofree char *small = g_strdup_printf("%s=%s", model_input, file);
+  LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(2, 3, 4));
+  g_autoptr(LcipTensor) tensor = lcip_tensor_new(&spec);
+  g_assert_true(lcip_npy_write(tensor, file, NULL));
+  assert_failure(lcip_test_command("run", model, "--input", input, NULL), "lcip.PictureToTensor");
+  assert_failure(lcip_test_command("run", model, "--input", small, NULL), "found f32 3x4");
+}
+
+static void test_validate(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *damaged = lcip_test_temp("damaged.xml");
+  g_autofree char *message = g_strdup_printf("%s:", damaged);
+  g_autoptr(LcipTestOutput) good = lcip_test_command("validate", graph, model, NULL);
+  g_test_message("%s", good->err);
+  g_assert_cmpint(good->exit_code, ==, 0);
+  g_assert_true(g_file_set_contents(damaged, "<?xml version=\"1.0\"?>\n<lcip", -1, NULL));
+  assert_failure(lcip_test_command("validate", damaged, NULL), message);
+  assert_failure(lcip_test_command("validate", graph, damaged, NULL), message);
+}
+
+static void test_import(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *graph = lcip_test_temp("imported.xml");
+  g_autoptr(LcipTestOutput) output = lcip_test_command("import", model, "-o", graph, NULL);
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  g_autoptr(LcipTestOutput) valid = lcip_test_command("validate", graph, NULL);
+  g_test_message("%s", valid->err);
+  g_assert_cmpint(valid->exit_code, ==, 0);
+  g_autoptr(JsonObject) before = lcip_test_json("info", model, "--json", NULL);
+  g_autoptr(JsonObject) after = lcip_test_json("info", graph, "--json", NULL);
+  g_assert_cmpint(json_object_get_int_member(before, "actors"), ==,
+                  json_object_get_int_member(after, "actors"));
+  g_assert_cmpint(json_object_get_int_member(before, "parameters"), ==,
+                  json_object_get_int_member(after, "parameters"));
+  g_assert_cmpint(json_object_get_int_member(after, "parameters"), >, 100000);
+}
+
+static void test_json_devices(void) {
+  g_autoptr(JsonObject) devices = lcip_test_json("devices", "--json", NULL);
+  lcip_test_check_schema(devices, "lcip-devices");
+  JsonObject *first =
+      json_array_get_object_element(json_object_get_array_member(devices, "devices"), 0);
+  g_assert_cmpstr(json_object_get_string_member(first, "id"), ==, "cpu");
+}
+
+static void test_json_info(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autoptr(JsonObject) info = lcip_test_json("info", graph, "--json", NULL);
+  g_autoptr(JsonObject) own = lcip_test_json("info", model, "--json", NULL);
+  lcip_test_check_schema(info, "lcip-info");
+  lcip_test_check_schema(own, "lcip-info");
+  g_assert_true(json_object_has_member(info, "plan"));
+  g_assert_cmpfloat(json_object_get_double_member(own, "flops"), >, 1e7);
+}
+
+static void test_json_bench(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autoptr(JsonObject) bench =
+      lcip_test_json("bench", model, "--seconds", "0.05", "--profile", "--json", NULL);
+  lcip_test_check_schema(bench, "lcip-bench");
+  g_assert_cmpint(json_object_get_int_member(bench, "frames"), >=, 3);
+  JsonObject *latency = json_object_get_object_member(bench, "latency_ms");
+  g_assert_cmpfloat(json_object_get_double_member(latency, "min"), <=,
+                    json_object_get_double_member(latency, "p50"));
+  g_assert_cmpfloat(json_object_get_double_member(latency, "p50"), <=,
+                    json_object_get_double_member(latency, "p99"));
+}
+
+/* One JSON document with every option that writes something else too. */
+static void test_json_run(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *folder = lcip_test_temp("json-run");
+  g_autofree char *results = lcip_test_temp("results.jsonl");
+  g_autofree char *trace = lcip_test_temp("trace.json");
+  g_autoptr(JsonObject) run =
+      lcip_test_json("run", model, "--frames", "3", "--output", folder, "--results", results,
+                     "--trace", trace, "--profile", "--json", NULL);
+  lcip_test_check_schema(run, "lcip-run");
+  JsonArray *frames = json_object_get_array_member(run, "frames");
+  g_assert_cmpuint(json_array_get_length(frames), ==, 3);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint(json_object_get_int_member(json_array_get_object_element(frames, i), "frame"),
+                    ==, i);
+  g_autofree char *lines = NULL;
+  g_assert_true(g_file_get_contents(results, &lines, NULL, NULL));
+  g_auto(GStrv) parts = g_strsplit(lines, "\n", -1);
+  g_assert_cmpuint(g_strv_length(parts), ==, 4); /* three lines and what follows the last */
+  g_autoptr(JsonObject) last = lcip_test_parse(parts[2]);
+  g_assert_cmpint(json_object_get_int_member(last, "frame"), ==, 2);
+  g_autofree char *trace_text = NULL;
+  g_assert_true(g_file_get_contents(trace, &trace_text, NULL, NULL));
+  g_autoptr(JsonNode) trace_node = json_from_string(trace_text, NULL);
+  g_assert_nonnull(trace_node);
+  g_autofree char *npy = g_strdup_printf("%s/%s.npy", folder, model_output);
+  g_autoptr(LcipTensor) output = lcip_npy_read(npy, NULL);
+  g_assert_nonnull(output);
+}
+
+/* Random inputs are seeded: two runs agree. */
+static void test_seeded(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  char *texts[2] = {NULL, NULL};
+  gsize lengths[2] = {0, 0};
+  for (guint i = 0; i < 2; i++) {
+    g_autofree char *folder = lcip_test_temp(i ? "seeded-1" : "seeded-0");
+    g_autofree char *npy = g_strdup_printf("%s/%s.npy", folder, model_output);
+    g_autoptr(LcipTestOutput) output = lcip_test_command("run", model, "--output", folder, NULL);
+    g_assert_cmpint(output->exit_code, ==, 0);
+    g_assert_nonnull(strstr(output->err, "seeded random"));
+    g_assert_true(g_file_get_contents(npy, &texts[i], &lengths[i], NULL));
+  }
+  g_assert_cmpmem(texts[0], lengths[0], texts[1], lengths[1]);
+  g_free(texts[0]);
+  g_free(texts[1]);
+}
+
+/* A run without end is ended by SIGINT: done, with its summary. Waits for the first result only. */
+static void test_interrupt(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GSubprocess) process =
+      g_subprocess_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, g_getenv("LCIP_CLI"), "run", graph,
+                       "--source", "demo", "--json", NULL);
+  g_assert_no_error(error);
+  g_autoptr(GDataInputStream) stream =
+      g_data_input_stream_new(g_subprocess_get_stdout_pipe(process));
+  g_autoptr(GString) text = g_string_new(NULL);
+  gboolean sent = FALSE;
+  char *line;
+  while ((line = g_data_input_stream_read_line_utf8(stream, NULL, NULL, &error))) {
+    g_string_append_printf(text, "%s\n", line);
+    if (!sent && strstr(line, "\"detections\""))
+      g_subprocess_send_signal(process, SIGINT);
+    sent = sent || strstr(line, "\"detections\"");
+    g_free(line);
+  }
+  g_assert_no_error(error);
+  g_assert_true(g_subprocess_wait(process, NULL, &error));
+  g_assert_true(g_subprocess_get_if_exited(process));
+  g_assert_cmpint(g_subprocess_get_exit_status(process), ==, 0);
+  g_autoptr(JsonObject) run = lcip_test_parse(text->str);
+  lcip_test_check_schema(run, "lcip-run");
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/cli/help", test_help);
+  g_test_add_func("/cli/run-help", test_run_help);
+  g_test_add_func("/cli/version", test_version);
+  g_test_add_func("/cli/usage", test_usage);
+  g_test_add_func("/cli/missing-files", test_missing_files);
+  g_test_add_func("/cli/refused-inputs", test_refused_inputs);
+  g_test_add_func("/cli/validate", test_validate);
+  g_test_add_func("/cli/import", test_import);
+  g_test_add_func("/cli/json/devices", test_json_devices);
+  g_test_add_func("/cli/json/info", test_json_info);
+  g_test_add_func("/cli/json/bench", test_json_bench);
+  g_test_add_func("/cli/json/run", test_json_run);
+  g_test_add_func("/cli/seeded", test_seeded);
+  g_test_add_func("/cli/interrupt", test_interrupt);
+  int result = g_test_run();
+  lcip_test_clean();
+  return result;
+}
