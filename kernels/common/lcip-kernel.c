@@ -31,6 +31,10 @@ LcipBlob *lcip_blob_ref(LcipBlob *blob) {
   return blob;
 }
 
+gboolean lcip_blob_is_shared(const LcipBlob *blob) {
+  return !g_atomic_ref_count_compare((gatomicrefcount *)&blob->refs, 1);
+}
+
 void lcip_blob_unref(LcipBlob *blob) {
   if (!g_atomic_ref_count_dec(&blob->refs))
     return;

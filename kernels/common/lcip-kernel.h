@@ -27,6 +27,8 @@ typedef struct _LcipBlob LcipBlob;
 LcipBlob *lcip_blob_new(gsize size_bytes);
 LcipBlob *lcip_blob_ref(LcipBlob *blob);
 void lcip_blob_unref(LcipBlob *blob);
+/** lcip_blob_is_shared: others than the caller hold references. */
+gboolean lcip_blob_is_shared(const LcipBlob *blob);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipBlob, lcip_blob_unref)
 void *lcip_blob_data(LcipBlob *blob);
 gsize lcip_blob_bytes(const LcipBlob *blob);

@@ -188,6 +188,10 @@ LcipTensor *lcip_tensor_ref(LcipTensor *tensor) {
   return tensor;
 }
 
+gboolean lcip_tensor_is_shared(const LcipTensor *tensor) {
+  return !g_atomic_ref_count_compare((gatomicrefcount *)&tensor->refs, 1);
+}
+
 void lcip_tensor_unref(LcipTensor *tensor) {
   if (!g_atomic_ref_count_dec(&tensor->refs))
     return;

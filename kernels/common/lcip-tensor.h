@@ -103,6 +103,8 @@ LcipTensor *lcip_tensor_new_from_bytes(const LcipTensorSpec *spec, GBytes *bytes
 LcipTensor *lcip_tensor_new_i64(gsize n, const gint64 *values);
 LcipTensor *lcip_tensor_ref(LcipTensor *tensor);
 void lcip_tensor_unref(LcipTensor *tensor);
+/** lcip_tensor_is_shared: others than the caller hold references. */
+gboolean lcip_tensor_is_shared(const LcipTensor *tensor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipTensor, lcip_tensor_unref)
 const LcipTensorSpec *lcip_tensor_get_spec(const LcipTensor *tensor);
 /** lcip_tensor_get_shape: the actual shape, the spec's unless lcip_tensor_set_shape() changed it.

@@ -30,8 +30,11 @@ const char *lcip_runtime_opencl_problem(LcipRuntime *runtime);
  * and TRUE for kernels without prepare. */
 gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, const LcipStep *step,
                               const LcipPortFormats *formats, LcipBlob **blob, GError **error);
+/** lcip_runtime_trim: frees prepared blobs that nobody holds any more. */
+void lcip_runtime_trim(LcipRuntime *runtime);
 /** lcip_runtime_upload: a device buffer with @data, shared by all who ask with the same @owner
- * pointer (a tensor or a blob, kept alive by the buffer). Free with lcip_cl_upload_unref(). */
+ * pointer (a tensor or a blob, which the caller keeps alive as long as the upload). Free with
+ * lcip_cl_upload_unref(). */
 typedef struct _LcipClUpload LcipClUpload;
 LcipClUpload *lcip_runtime_upload(LcipRuntime *runtime, LcipClDevice *device, gconstpointer owner,
                                   gsize size_bytes, const void *data, GError **error);

@@ -1,0 +1,290 @@
+#include "config.h"
+#include "lcip-runtime.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+/* The caches are keyed by texts. Neither keeps anything alive that nobody uses: uploads leave the
+ * table with their last holder, blobs are dropped when a look into the table finds them unshared. */
+struct _LcipRuntime {
+  GPtrArray *devices;
+  char *opencl_problem;
+  pthread_mutex_t mutex;
+  /* under mutex */
+  GHashTable *prepared; /* key text -> PreparedEntry */
+  GHashTable *uploads;  /* key text -> LcipClUpload, weak */
+};
+
+/* Constants and attributes are kept, so that their addresses stand for their contents while the
+ * entry lives. */
+typedef struct {
+  LcipBlob *blob;
+  LcipAttrs *attrs;
+  GPtrArray *constants;
+} PreparedEntry;
+
+struct _LcipClUpload {
+  guint refs; /* under the runtime's mutex */
+  char *key;
+  LcipClDevice *device;
+  LcipClMem buffer;
+};
+
+/* ---- devices ---- */
+
+static void device_free(gpointer data) {
+  LcipDevice *device = data;
+  g_free(device->id);
+  g_free(device->name);
+  g_free(device->driver);
+  g_clear_pointer(&device->cl, lcip_cl_device_unref);
+  g_free(device);
+}
+
+static LcipDevice *device_new_cpu(void) {
+  LcipDevice *device = g_new0(LcipDevice, 1);
+  device->id = g_strdup("cpu");
+  device->name = g_strdup(lcip_cpu_name());
+  device->kind = LCIP_LANE_CPU;
+  device->units = lcip_cpu_count();
+  device->memory_bytes = (guint64)sysconf(_SC_PHYS_PAGES) * (guint64)sysconf(_SC_PAGESIZE);
+  device->driver = g_strdup("");
+  return device;
+}
+
+static LcipDevice *device_new_opencl(LcipClDevice *cl, guint index) {
+  LcipDevice *device = g_new0(LcipDevice, 1);
+  device->id = g_strdup_printf("opencl:%u", index);
+  device->name = g_strdup(lcip_cl_device_name(cl));
+  device->kind = LCIP_LANE_OPENCL;
+  device->units = lcip_cl_device_units(cl);
+  device->memory_bytes = lcip_cl_device_memory_bytes(cl);
+  device->driver = g_strdup(lcip_cl_device_driver(cl));
+  device->cl = lcip_cl_device_ref(cl);
+  return device;
+}
+
+static LcipRuntime *runtime_new(void) {
+  LcipRuntime *runtime = g_new0(LcipRuntime, 1);
+  runtime->devices = g_ptr_array_new_with_free_func(device_free);
+  g_ptr_array_add(runtime->devices, device_new_cpu());
+  g_autoptr(GPtrArray) list = lcip_cl_list_devices(&runtime->opencl_problem);
+  for (guint i = 0; i < list->len; i++)
+    g_ptr_array_add(runtime->devices, device_new_opencl(g_ptr_array_index(list, i), i));
+  pthread_mutex_init(&runtime->mutex, NULL);
+  runtime->prepared = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  runtime->uploads = g_hash_table_new(g_str_hash, g_str_equal);
+  return runtime;
+}
+
+static LcipRuntime *the_runtime;
+
+static void make_the_runtime(void) {
+  the_runtime = runtime_new();
+}
+
+LcipRuntime *lcip_runtime_get(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_the_runtime);
+  return the_runtime;
+}
+
+const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime) {
+  return runtime->devices;
+}
+
+const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id) {
+  for (guint i = 0; i < runtime->devices->len; i++) {
+    const LcipDevice *device = g_ptr_array_index(runtime->devices, i);
+    if (g_strcmp0(device->id, id) == 0)
+      return device;
+  }
+  return NULL;
+}
+
+const char *lcip_runtime_opencl_problem(LcipRuntime *runtime) {
+  return runtime->opencl_problem;
+}
+
+/* ---- prepared weights ---- */
+
+static void prepared_entry_free(PreparedEntry *entry) {
+  lcip_blob_unref(entry->blob);
+  g_clear_pointer(&entry->attrs, lcip_attrs_unref);
+  g_ptr_array_unref(entry->constants);
+  g_free(entry);
+}
+
+static void key_add_attrs(GString *key, const LcipAttrs *attrs) {
+  guint n = 0;
+  g_autofree const char **names = attrs ? lcip_attrs_names(attrs, &n) : NULL;
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *text = lcip_attrs_get_text(attrs, names[i]);
+    g_string_append_printf(key, "|%s=%s", names[i], text ? text : "");
+    /* Tensors have no text; they never change, so their address does. */
+    if (!text)
+      g_string_append_printf(key, "%p", (void *)lcip_attrs_get(attrs, names[i])->tensor);
+  }
+}
+
+static void key_add_spec(GString *key, const LcipTensorSpec *spec, LcipFormat format) {
+  g_autofree char *text = lcip_tensor_spec_to_string(spec);
+  g_string_append_printf(key, "|%s@%d", text, (int)format);
+}
+
+/* Everything that prepare() can see of the step. */
+static char *prepared_key(const LcipKernel *kernel, const LcipStep *step,
+                          const LcipPortFormats *formats) {
+  GString *key = g_string_new(kernel->name);
+  g_string_append_printf(key, "|%s.%s", step->op->domain, step->op->name);
+  key_add_attrs(key, step->attrs);
+  for (guint i = 0; i < step->n_inputs; i++) {
+    key_add_spec(key, &step->inputs[i], formats->inputs[i]);
+    if (step->constants && step->constants[i])
+      g_string_append_printf(key, "#%p", lcip_tensor_get_data(step->constants[i]));
+  }
+  for (guint i = 0; i < step->n_outputs; i++)
+    key_add_spec(key, &step->outputs[i], formats->outputs[i]);
+  for (guint i = 0; i < step->n_epilogues; i++) {
+    const LcipEpilogue *epilogue = &step->epilogues[i];
+    g_string_append_printf(key, "|+%s.%s:%d:%d", epilogue->op->domain, epilogue->op->name,
+                           epilogue->side_input, epilogue->side_first);
+    key_add_attrs(key, epilogue->attrs);
+  }
+  return g_string_free(key, FALSE);
+}
+
+static GPtrArray *step_constants(const LcipStep *step) {
+  GPtrArray *kept = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_tensor_unref);
+  for (guint i = 0; i < step->n_inputs; i++)
+    if (step->constants && step->constants[i])
+      g_ptr_array_add(kept, lcip_tensor_ref(step->constants[i]));
+  return kept;
+}
+
+/* Drops what only the cache holds. Nobody else can get at such an entry while the lock is held. */
+static void sweep_locked(LcipRuntime *runtime) {
+  GHashTableIter iter;
+  gpointer value;
+  g_hash_table_iter_init(&iter, runtime->prepared);
+  while (g_hash_table_iter_next(&iter, NULL, &value)) {
+    PreparedEntry *entry = value;
+    if (lcip_blob_is_shared(entry->blob))
+      continue;
+    g_hash_table_iter_remove(&iter);
+    prepared_entry_free(entry);
+  }
+}
+
+void lcip_runtime_trim(LcipRuntime *runtime) {
+  pthread_mutex_lock(&runtime->mutex);
+  sweep_locked(runtime);
+  pthread_mutex_unlock(&runtime->mutex);
+}
+
+static LcipBlob *find_prepared(LcipRuntime *runtime, const char *key) {
+  pthread_mutex_lock(&runtime->mutex);
+  PreparedEntry *entry = g_hash_table_lookup(runtime->prepared, key);
+  LcipBlob *blob = entry ? lcip_blob_ref(entry->blob) : NULL;
+  sweep_locked(runtime);
+  pthread_mutex_unlock(&runtime->mutex);
+  return blob;
+}
+
+/* Takes @blob. When another thread prepared the same meanwhile, theirs is given back. */
+static LcipBlob *keep_prepared(LcipRuntime *runtime, const char *key, const LcipStep *step,
+                               LcipBlob *blob) {
+  pthread_mutex_lock(&runtime->mutex);
+  PreparedEntry *entry = g_hash_table_lookup(runtime->prepared, key);
+  if (!entry) {
+    entry = g_new0(PreparedEntry, 1);
+    entry->blob = lcip_blob_ref(blob);
+    entry->attrs = step->attrs ? lcip_attrs_ref((LcipAttrs *)step->attrs) : NULL;
+    entry->constants = step_constants(step);
+    g_hash_table_insert(runtime->prepared, g_strdup(key), entry);
+  }
+  LcipBlob *kept = lcip_blob_ref(entry->blob);
+  pthread_mutex_unlock(&runtime->mutex);
+  lcip_blob_unref(blob);
+  return kept;
+}
+
+gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, const LcipStep *step,
+                              const LcipPortFormats *formats, LcipBlob **blob, GError **error) {
+  *blob = NULL;
+  if (!kernel->prepare)
+    return TRUE;
+  g_autofree char *key = prepared_key(kernel, step, formats);
+  *blob = find_prepared(runtime, key);
+  if (*blob)
+    return TRUE;
+  if (!kernel->prepare(step, formats, blob, error))
+    return FALSE;
+  if (*blob)
+    *blob = keep_prepared(runtime, key, step, *blob);
+  return TRUE;
+}
+
+/* ---- uploads ---- */
+
+static LcipClUpload *find_upload(LcipRuntime *runtime, const char *key) {
+  pthread_mutex_lock(&runtime->mutex);
+  LcipClUpload *upload = g_hash_table_lookup(runtime->uploads, key);
+  if (upload)
+    upload->refs++;
+  pthread_mutex_unlock(&runtime->mutex);
+  return upload;
+}
+
+static void upload_free(LcipClUpload *upload) {
+  lcip_cl_buffer_free(upload->buffer);
+  lcip_cl_device_unref(upload->device);
+  g_free(upload->key);
+  g_free(upload);
+}
+
+/* Takes @buffer and @key. */
+static LcipClUpload *keep_upload(LcipRuntime *runtime, LcipClDevice *device, char *key,
+                                 LcipClMem buffer) {
+  LcipClUpload *made = g_new0(LcipClUpload, 1);
+  made->key = key;
+  made->device = lcip_cl_device_ref(device);
+  made->buffer = buffer;
+  pthread_mutex_lock(&runtime->mutex);
+  LcipClUpload *upload = g_hash_table_lookup(runtime->uploads, key);
+  if (!upload) {
+    upload = g_steal_pointer(&made);
+    g_hash_table_insert(runtime->uploads, upload->key, upload);
+  }
+  upload->refs++;
+  pthread_mutex_unlock(&runtime->mutex);
+  g_clear_pointer(&made, upload_free);
+  return upload;
+}
+
+LcipClUpload *lcip_runtime_upload(LcipRuntime *runtime, LcipClDevice *device, gconstpointer owner,
+                                  gsize size_bytes, const void *data, GError **error) {
+  g_autofree char *key = g_strdup_printf("%p@%p", owner, (void *)device);
+  LcipClUpload *upload = find_upload(runtime, key);
+  if (upload)
+    return upload;
+  LcipClMem buffer = lcip_cl_buffer_new_from(device, size_bytes, data, error);
+  if (!buffer)
+    return NULL;
+  return keep_upload(runtime, device, g_steal_pointer(&key), buffer);
+}
+
+LcipClMem lcip_cl_upload_buffer(LcipClUpload *upload) {
+  return upload->buffer;
+}
+
+void lcip_cl_upload_unref(LcipClUpload *upload) {
+  LcipRuntime *runtime = lcip_runtime_get();
+  pthread_mutex_lock(&runtime->mutex);
+  const gboolean last = --upload->refs == 0;
+  if (last)
+    g_hash_table_remove(runtime->uploads, upload->key);
+  pthread_mutex_unlock(&runtime->mutex);
+  if (last)
+    upload_free(upload);
+}

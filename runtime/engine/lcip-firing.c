@@ -1,0 +1,257 @@
+#include "config.h"
+#include "lcip-instance-private.h"
+
+#define TENSOR(plan, i) (&g_array_index((plan)->tensors, LcipPlanTensor, (i)))
+
+void lcip_step_prefix(const LcipPlan *plan, const LcipPlanStep *step, GError **error) {
+  const LcipGraph *graph = plan->graph;
+  const char *title = step->title ? step->title : "a step";
+  if (!graph || step->n_actors == 0 || step->actors[0] >= (int)graph->actors->len) {
+    g_prefix_error(error, "%s: ", title);
+    return;
+  }
+  const LcipActor *actor = g_ptr_array_index(graph->actors, step->actors[0]);
+  g_prefix_error(error, "actor %s (%s): ", actor->id, title);
+}
+
+/* ---- views of this firing ---- */
+
+static LcipToken *token_of(LcipWorker *worker, int tensor) {
+  const int root = lcip_plan_root(worker->instance->plan, tensor);
+  if (worker->in_tokens[tensor])
+    return worker->in_tokens[tensor];
+  return worker->out_tokens[root] ? worker->out_tokens[root] : worker->root_tokens[root];
+}
+
+static gboolean is_token(LcipWorker *worker, int tensor) {
+  const LcipPlan *plan = worker->instance->plan;
+  return TENSOR(plan, lcip_plan_root(plan, tensor))->store == LCIP_STORE_TOKEN;
+}
+
+/* A tensor that comes in by a channel is read from there, even where the same firing writes the next
+ * one of it (a delayed edge back to its own segment). */
+static void place_inputs(LcipWorker *worker, LcipInstanceStep *step) {
+  for (guint i = 0; i < step->work->step.n_inputs; i++) {
+    const int tensor = step->work->inputs[i];
+    if (tensor < 0)
+      continue;
+    step->inputs[i].shape = worker->shapes[tensor];
+    if (is_token(worker, tensor))
+      step->inputs[i].data = token_of(worker, tensor)->data;
+  }
+}
+
+static void place_outputs(LcipWorker *worker, LcipInstanceStep *step) {
+  const LcipPlan *plan = worker->instance->plan;
+  for (guint i = 0; i < step->work->step.n_outputs; i++) {
+    const int tensor = step->work->outputs[i];
+    if (tensor < 0)
+      continue;
+    step->outputs[i].shape = TENSOR(plan, tensor)->spec.shape;
+    if (!is_token(worker, tensor))
+      continue;
+    LcipToken *token = worker->out_tokens[lcip_plan_root(plan, tensor)];
+    step->outputs[i].data = token ? token->data : token_of(worker, tensor)->data;
+  }
+}
+
+/* ---- actual shapes ---- */
+
+static gboolean inputs_are_reduced(const LcipInstanceStep *step) {
+  for (guint i = 0; i < step->work->step.n_inputs; i++)
+    if (step->work->inputs[i] >= 0 &&
+        !lcip_shape_equal(&step->inputs[i].shape, &step->inputs[i].spec.shape))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean shape_fits(const LcipShape *shape, const LcipShape *planned) {
+  if (shape->rank != planned->rank)
+    return FALSE;
+  for (int i = 0; i < shape->rank; i++)
+    if (shape->dims[i] < 0 || shape->dims[i] > planned->dims[i])
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean check_output(const LcipTensorView *view, guint i, GError **error) {
+  if (shape_fits(&view->shape, &view->spec.shape))
+    return TRUE;
+  g_autofree char *found = lcip_shape_to_string(&view->shape);
+  g_autofree char *planned = lcip_shape_to_string(&view->spec.shape);
+  g_set_error(error, LCIP_ERROR, LCIP_ERROR_INVALID,
+              "output %u: expected at most %s as planned, found %s", i, planned, found);
+  return FALSE;
+}
+
+/* The operator's own inference on what this frame really holds. */
+static gboolean infer_outputs(LcipInstanceStep *step, GError **error) {
+  LcipStep actual = step->work->step;
+  for (guint i = 0; i < actual.n_inputs; i++) {
+    step->actual_inputs[i] = actual.inputs[i];
+    if (step->work->inputs[i] >= 0)
+      step->actual_inputs[i].shape = step->inputs[i].shape;
+  }
+  for (guint i = 0; i < actual.n_outputs; i++)
+    step->actual_outputs[i] = actual.outputs[i];
+  actual.inputs = step->actual_inputs;
+  actual.outputs = step->actual_outputs;
+  if (!actual.op->infer(&actual, error))
+    return FALSE;
+  for (guint i = 0; i < actual.n_outputs; i++) {
+    step->outputs[i].shape = step->actual_outputs[i].shape;
+    if (step->work->outputs[i] >= 0 && !check_output(&step->outputs[i], i, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean is_dynamic(const LcipInstanceStep *step) {
+  const LcipOperator *op = step->work->step.op;
+  return op && (op->flags & LCIP_OP_DYNAMIC);
+}
+
+/* Before the kernel runs. In the normal case everything is as planned. */
+static gboolean settle_shapes(LcipInstanceStep *step, GError **error) {
+  if (is_dynamic(step) || !inputs_are_reduced(step))
+    return TRUE;
+  if (step->work->kind == LCIP_STEP_KERNEL)
+    return infer_outputs(step, error);
+  step->outputs[0].shape = step->inputs[0].shape;
+  return check_output(&step->outputs[0], 0, error);
+}
+
+/* After it has run, when kernels with data-dependent outputs have set theirs. */
+static gboolean publish_shapes(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+  for (guint i = 0; i < step->work->step.n_outputs; i++) {
+    if (step->work->outputs[i] < 0)
+      continue;
+    if (is_dynamic(step) && !check_output(&step->outputs[i], i, error))
+      return FALSE;
+    worker->shapes[step->work->outputs[i]] = step->outputs[i].shape;
+  }
+  return TRUE;
+}
+
+/* ---- one step ---- */
+
+static gsize actual_bytes(const LcipTensorView *view) {
+  LcipTensorSpec spec = view->spec;
+  gsize bytes = 0;
+  spec.shape = view->shape;
+  return lcip_tensor_spec_bytes(&spec, &bytes) ? bytes : 0;
+}
+
+static gboolean copy_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+  const LcipTensorView *in = &step->inputs[0], *out = &step->outputs[0];
+  const gsize bytes = actual_bytes(in);
+  if (!worker->queue) {
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_INVALID, "a device copy on a CPU lane");
+    return FALSE;
+  }
+  if (bytes == 0)
+    return TRUE;
+  if (step->work->kind == LCIP_STEP_UPLOAD)
+    return lcip_cl_write(worker->queue, out->buffer, out->offset_bytes, bytes, in->data, error);
+  return lcip_cl_read(worker->queue, in->buffer, in->offset_bytes, bytes, out->data, error);
+}
+
+/* A step without a kernel is a view: the bytes are there already. */
+static gboolean kernel_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+  const LcipKernel *kernel = step->info->kernel;
+  if (!kernel)
+    return TRUE;
+  if (worker->queue && kernel->enqueue)
+    return kernel->enqueue(&step->call, worker->queue, error);
+  if (!worker->queue && kernel->run)
+    return kernel->run(&step->call, worker->team, error);
+  g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "kernel %s is for another kind of lane",
+              kernel->name);
+  return FALSE;
+}
+
+static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+  place_inputs(worker, step);
+  place_outputs(worker, step);
+  if (!settle_shapes(step, error))
+    return FALSE;
+  const gboolean is_kernel = step->work->kind == LCIP_STEP_KERNEL;
+  return (is_kernel ? kernel_step(worker, step, error) : copy_step(worker, step, error)) &&
+         publish_shapes(worker, step, error);
+}
+
+/* ---- all steps of a segment ---- */
+
+static LcipSpanKind step_span_kind(const LcipInstanceStep *step) {
+  return step->work->kind == LCIP_STEP_KERNEL ? LCIP_SPAN_COMPUTE : LCIP_SPAN_COPY;
+}
+
+static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error) {
+  gint64 start_ns = worker->recorder ? lcip_now_ns() : 0;
+  for (guint i = 0; i < segment->n_steps; i++) {
+    LcipInstanceStep *step = &segment->steps[i];
+    step->call.frame = frame;
+    if (!do_step(worker, step, error)) {
+      lcip_step_prefix(worker->instance->plan, step->info, error);
+      return FALSE;
+    }
+    if (!worker->recorder)
+      continue;
+    const gint64 end_ns = lcip_now_ns();
+    lcip_recorder_add(worker->recorder, &(LcipSpan){.frame = frame,
+                                                    .queued_ns = start_ns,
+                                                    .start_ns = start_ns,
+                                                    .end_ns = end_ns,
+                                                    .step = step->index,
+                                                    .kind = step_span_kind(step)});
+    start_ns = end_ns;
+  }
+  return TRUE;
+}
+
+static void record_device_times(LcipWorker *worker, LcipSegment *segment, guint64 frame) {
+  for (guint i = 0; worker->recorder && i < segment->n_steps; i++) {
+    const LcipClTimes *times = &worker->times[i];
+    lcip_recorder_add(worker->recorder, &(LcipSpan){.frame = frame,
+                                                    .queued_ns = times->queued_ns,
+                                                    .start_ns = times->start_ns,
+                                                    .end_ns = times->end_ns,
+                                                    .step = segment->steps[i].index,
+                                                    .kind = step_span_kind(&segment->steps[i])});
+  }
+}
+
+static gboolean enqueue_steps(LcipWorker *worker, LcipSegment *segment, guint64 frame,
+                              GError **error) {
+  for (guint i = 0; i < segment->n_steps; i++) {
+    LcipInstanceStep *step = &segment->steps[i];
+    step->call.frame = frame;
+    if (!do_step(worker, step, error)) {
+      lcip_step_prefix(worker->instance->plan, step->info, error);
+      return FALSE;
+    }
+    lcip_cl_queue_mark(worker->queue);
+  }
+  return TRUE;
+}
+
+/* Even after an error the queue is emptied: it reads and writes tokens that are about to go. */
+static gboolean run_on_device(LcipWorker *worker, LcipSegment *segment, guint64 frame,
+                              GError **error) {
+  if (!enqueue_steps(worker, segment, frame, error)) {
+    lcip_cl_queue_finish(worker->queue, 0, NULL, NULL);
+    return FALSE;
+  }
+  LcipClTimes *times = worker->recorder ? worker->times : NULL;
+  if (!lcip_cl_queue_finish(worker->queue, times ? segment->n_steps : 0, times, error)) {
+    lcip_step_prefix(worker->instance->plan, segment->steps[0].info, error);
+    return FALSE;
+  }
+  record_device_times(worker, segment, frame);
+  return TRUE;
+}
+
+gboolean lcip_firing_run(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error) {
+  return worker->queue ? run_on_device(worker, segment, frame, error)
+                       : run_on_cpu(worker, segment, frame, error);
+}

@@ -1,0 +1,156 @@
+#pragma once
+
+#include "lcip-doorbell-private.h"
+#include "lcip-fifo-private.h"
+#include "lcip-plan-private.h"
+#include "lcip-profiler-private.h"
+#include "lcip-token-private.h"
+
+G_BEGIN_DECLS
+
+typedef struct _LcipInstance LcipInstance;
+typedef struct _LcipWorker LcipWorker;
+
+/** LcipFailedFunc: called by workers when a kernel or the memory fails; takes @error. FRAME: an error
+ * token for the frame is on its way to the sink. FATAL: it is not. */
+typedef enum { LCIP_FAILED_FRAME, LCIP_FAILED_FATAL } LcipFailure;
+typedef void (*LcipFailedFunc)(gpointer data, LcipFailure failure, GError *error);
+
+/** LcipChannel: a FIFO of an instance. @tensor: what its tokens are, -1 for a pulse, which gives a
+ * segment that has no undelayed input its frames. @root: the tensor with the storage. The bells of
+ * both ends. */
+typedef struct {
+  LcipFifo *fifo;
+  int tensor, root;
+  guint delay;
+  int src_segment, dst_segment;
+  LcipTokenPool *alias_pool; /* where @tensor is another view of @root */
+  LcipDoorbell *src_bell, *dst_bell;
+} LcipChannel;
+
+/** LcipInstanceStep: a plan's step with its views. Only its lane's thread touches it. */
+typedef struct {
+  int index;
+  const LcipPlanWork *work;
+  const LcipPlanStep *info;
+  LcipCall call;
+  LcipTensorView *inputs, *outputs;
+  LcipTensorSpec *actual_inputs, *actual_outputs; /* room to infer actual shapes */
+} LcipInstanceStep;
+
+/** LcipSegment: @made: the token tensors that it writes. @n_fired: frames
+ * done, everything pushed; written by its thread. */
+typedef struct {
+  int index;
+  const LcipPlanSegment *plan;
+  guint n_inputs, n_outputs, n_made, n_steps;
+  LcipChannel **inputs, **outputs;
+  int *made;
+  LcipInstanceStep *steps;
+  _Atomic guint64 n_fired;
+} LcipSegment;
+
+/** LcipWorker: one lane of an instance: its memory and its thread. During a firing, per tensor:
+ * @in_tokens by what the channel carries, @root_tokens the same by its storage (borrowed),
+ * @out_tokens by storage. @shapes: actual ones. */
+struct _LcipWorker {
+  LcipInstance *instance;
+  int lane;
+  LcipDoorbell bell;
+  /* owned */
+  LcipTeam *team;
+  LcipClQueue *queue;
+  LcipTensor *arena, *scratch;
+  LcipClMem arena_buffer, scratch_buffer;
+  GPtrArray *uploads; /* LcipClUpload */
+  LcipToken **in_tokens, **root_tokens, **out_tokens;
+  LcipShape *shapes;
+  LcipClTimes *times;
+  /* borrowed */
+  GPtrArray *segments; /* LcipSegment; the array is owned */
+  LcipRecorder *recorder;
+  pthread_t thread;
+  gboolean started;
+  gint64 mark_ns; /* up to here the thread's time is recorded */
+};
+
+/** LcipInstance: one replica of a plan: memory, FIFOs and threads.
+ * @n_issued: frames that the source gave it; @issue_ns: when, by number modulo its length.
+ * @n_finished: frames that the sink has delivered. */
+struct _LcipInstance {
+  LcipPlan *plan;
+  guint64 epoch;
+  guint limit; /* frames in flight */
+  _Atomic gboolean stop;
+  _Atomic gboolean draining; /* then every firing rings the source's bell */
+  _Atomic guint64 n_issued;
+  _Atomic guint64 n_finished;
+  _Atomic gint64 *issue_ns;
+  /* owned */
+  GPtrArray *channels; /* LcipChannel */
+  LcipSegment *segments;
+  LcipTokenPool **pools; /* per tensor, NULL where it is no token */
+  LcipTokenPool *pulse_pool;
+  LcipWorker **workers; /* per lane, NULL without work */
+  LcipFailedFunc failed;
+  gpointer failed_data;
+  LcipDoorbell *source_bell; /* borrowed */
+};
+
+/** LcipInstanceEnds: what an instance needs of the run. */
+typedef struct {
+  LcipDoorbell *source_bell, *sink_bell;
+  LcipFailedFunc failed;
+  gpointer failed_data;
+} LcipInstanceEnds;
+
+/** lcip_instance_new: memory, FIFOs, teams and queues; every kernel launched once at its real size
+ * on zeros. @limit: frames in flight. */
+LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
+                                const LcipInstanceEnds *ends, LcipProfiler *profiler, guint stream,
+                                GError **error);
+/** lcip_instance_start: starts the workers. */
+gboolean lcip_instance_start(LcipInstance *instance, GError **error);
+/** lcip_instance_stop: tells the workers to end after what they are doing. */
+void lcip_instance_stop(LcipInstance *instance);
+/** lcip_instance_free: stops and waits for the workers; tokens in flight are dropped. */
+void lcip_instance_free(LcipInstance *instance);
+
+/** lcip_instance_has_room: a frame may be issued. */
+gboolean lcip_instance_has_room(LcipInstance *instance);
+/** lcip_instance_count_issued: before the frame's tokens are pushed. */
+void lcip_instance_count_issued(LcipInstance *instance, gint64 now_ns);
+void lcip_instance_count_finished(LcipInstance *instance);
+/** lcip_instance_is_drained: every segment has done every frame, and the sink too. Asks for the
+ * source's bell to be rung until then. */
+gboolean lcip_instance_is_drained(LcipInstance *instance);
+
+/** lcip_segment_inputs_ready: every input FIFO has a token. */
+gboolean lcip_segment_inputs_ready(const LcipSegment *segment);
+gboolean lcip_segment_outputs_have_room(const LcipSegment *segment);
+/** lcip_channel_pop: consumer; NULL when empty. Rings the producer where that waited for room. */
+LcipToken *lcip_channel_pop(LcipChannel *channel);
+/** lcip_channel_push: producer; takes a reference of its own; rings the consumer. */
+void lcip_channel_push(LcipChannel *channel, LcipToken *token);
+
+/** lcip_instance_state_matches: the delayed channels of both plans carry the same state. */
+gboolean lcip_plan_state_matches(const LcipPlan *from, const LcipPlan *to, GError **error);
+gboolean lcip_plan_has_state(const LcipPlan *plan);
+/** lcip_instance_move_state: copies what lies in the delayed channels of @from, which has delivered
+ * all its frames, into those of @to, which has had none. */
+void lcip_instance_move_state(LcipInstance *from, LcipInstance *to);
+
+/* ---- lcip-worker.c ---- */
+
+/** lcip_worker_warm_up: runs every segment of the lane once on zeros; on the calling thread. */
+gboolean lcip_worker_warm_up(LcipWorker *worker, GError **error);
+gpointer lcip_worker_main(gpointer worker);
+/** lcip_step_prefix: names the step and its actor in @error. */
+void lcip_step_prefix(const LcipPlan *plan, const LcipPlanStep *step, GError **error);
+
+/* ---- lcip-firing.c ---- */
+
+/** lcip_firing_run: runs the steps of @segment on the tokens that are in place. @frame for spans. */
+gboolean lcip_firing_run(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error);
+
+G_END_DECLS
