@@ -84,7 +84,7 @@ static void test_cycle(void) {
   connect(graph, c, 0, b, 0); /* also the second edge into b */
   g_assert_null(lcip_analyse(graph, NULL, NULL, problems));
   assert_problem(problems, "expected one edge, found several");
-  assert_problem(problems, "the cycle b -> c -> b has no delay");
+  assert_problem(problems, "the cycle c -> b -> c has no delay");
 }
 
 static void test_shape_arithmetic(void) {

@@ -310,6 +310,8 @@ const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, 
   lcip_ir_step(ir, node, &step, inputs, constants, outputs);
   for (guint i = 0; i < n; i++) {
     lcip_formats_dense(&step, &formats);
+    if (node->pin && !g_str_equal(node->pin, table[i]->name))
+      continue;
     if (lcip_kernel_allowed(table[i], kind, families) &&
         lcip_kernel_supports(table[i], &step, &formats, NULL))
       return table[i];
