@@ -279,6 +279,36 @@ static void free_values(LcipTensor **values, guint n) {
     g_clear_pointer(&values[i], lcip_tensor_unref);
 }
 
+static gboolean input_varies(Analyser *a, int index, guint port) {
+  const int e = a->ports->edges[a->ports->first[index] + (int)port];
+  const int src = e < 0 ? -1 : g_array_index(a->graph->edges, LcipEdge, e).src_actor;
+  return src >= 0 && a->varies[src];
+}
+
+/* Do the output's shapes follow those of varying inputs? A picture's size varies, the tensor made
+ * of it does not. Found by inferring once more with those inputs a little smaller. */
+static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
+  if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_DYNAMIC))
+    return TRUE;
+  if (!a->varies[index])
+    return FALSE;
+  g_autofree LcipTensorSpec *inputs =
+      g_memdup2(step->inputs, sizeof(LcipTensorSpec) * (step->n_inputs + 1));
+  g_autofree LcipTensorSpec *outputs = g_new0(LcipTensorSpec, step->n_outputs + 1);
+  LcipStep smaller = *step;
+  smaller.inputs = inputs;
+  smaller.outputs = outputs;
+  for (guint p = 0; p < step->n_inputs; p++)
+    for (int d = 0; input_varies(a, index, p) && d < inputs[p].shape.rank; d++)
+      inputs[p].shape.dims[d] = MAX(1, inputs[p].shape.dims[d] - 1);
+  if (!lcip_step_infer(&smaller, NULL))
+    return TRUE;
+  for (guint o = 0; o < step->n_outputs; o++)
+    if (!lcip_tensor_spec_equal(&outputs[o], &step->outputs[o]))
+      return TRUE;
+  return FALSE;
+}
+
 static void fold(Analyser *a, const LcipStep *step, int index) {
   LcipTensorView inputs[LCIP_MAX_PORTS] = {0}, outputs[LCIP_MAX_PORTS] = {0};
   LcipTensor **values = a->analysis->values[index];
@@ -309,7 +339,7 @@ static void analyse_actor(Analyser *a, int index) {
     return;
   g_autofree LcipTensorSpec *inputs = g_new0(LcipTensorSpec, actor->n_inputs + 1);
   g_autofree LcipTensor **constants = g_new0(LcipTensor *, actor->n_inputs + 1);
-  LcipStep step;
+  LcipStep step; /* varies[index] says until the end whether its inputs vary */
   lcip_analysis_step(a->analysis, a->graph, index, &step, inputs, constants);
   if (!shape_ports_constant(a, &step, index))
     return;
@@ -322,10 +352,9 @@ static void analyse_actor(Analyser *a, int index) {
   const LcipShape *size = a->source_sizes ? g_hash_table_lookup(a->source_sizes, actor->id) : NULL;
   if (size && actor->n_outputs)
     step.outputs[0].shape = *size;
-  if (actor->op->flags & (LCIP_OP_SOURCE | LCIP_OP_DYNAMIC))
-    a->varies[index] = TRUE;
   if (can_fold(a, &step, index))
     fold(a, &step, index);
+  a->varies[index] = outputs_vary(a, &step, index);
 }
 
 static LcipAnalysis *analysis_new(const LcipGraph *graph) {

@@ -202,10 +202,10 @@ static void current_formats(LcipPlacement *p, const LcipIrNode *node, LcipPortFo
 }
 
 /* The first kernel of the table that can do the step. @refused: the first better one that can't,
- * with its reason. */
+ * and @refusal its reason. */
 static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *node,
                                           const Description *d, LcipPortFormats *formats,
-                                          char **refused) {
+                                          const LcipKernel **refused, const char **refusal) {
   guint n;
   const LcipKernel *const *table = lcip_kernel_table(&n);
   const LcipLaneKind kind = lane_at(p, node->lane)->kind;
@@ -217,8 +217,10 @@ static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *no
     current_formats(p, node, formats);
     if (lcip_kernel_supports(table[i], &d->step, formats, &reason))
       return table[i];
-    if (!*refused)
-      *refused = g_strdup_printf("%s: %s", table[i]->name, reason ? reason : "not this step");
+    if (!*refused) {
+      *refused = table[i];
+      *refusal = reason ? reason : "it is for other steps";
+    }
   }
   return NULL;
 }
@@ -242,15 +244,19 @@ static const LcipKernel *choose(LcipPlacement *p, const LcipIrNode *node, const 
     *why = g_strdup("pinned");
     return pinned_kernel(p, node, d, formats);
   }
-  g_autofree char *refused = NULL;
-  const LcipKernel *kernel = first_supporting(p, node, d, formats, &refused);
+  const LcipKernel *refused = NULL;
+  const char *refusal = "";
+  const LcipKernel *kernel = first_supporting(p, node, d, formats, &refused, &refusal);
   if (!kernel) {
     problem(p, node, "lane %s has no kernel for %s%s%s", lane_at(p, node->lane)->name,
-            node->op->name, refused ? ": " : "", refused ? refused : "");
+            node->op->name, refused ? ": " : "", refusal);
     return NULL;
   }
-  *why = refused ? g_strdup_printf("next best: %s", refused)
-                 : g_strdup_printf("best of family %s for this lane", kernel->family);
+  /* Kernels of one family share the steps of an operator among them: that is no second choice. */
+  *why =
+      refused && !g_str_equal(refused->family, kernel->family)
+          ? g_strdup_printf("family %s, as %s refuses: %s", kernel->family, refused->name, refusal)
+          : g_strdup_printf("best for this kind of lane: family %s", kernel->family);
   return kernel;
 }
 
