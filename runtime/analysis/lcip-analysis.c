@@ -285,27 +285,33 @@ static gboolean input_varies(Analyser *a, int index, guint port) {
   return src >= 0 && a->varies[src];
 }
 
-/* Do the output's shapes follow those of varying inputs? A picture's size varies, the tensor made
- * of it does not. Found by inferring once more with those inputs a little smaller. */
-static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
-  if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_DYNAMIC))
-    return TRUE;
-  if (!a->varies[index])
-    return FALSE;
+/* Does an output's shape change with dimension @d of input @p? A dimension that the operator does
+ * not let change cannot vary. */
+static gboolean follows(const LcipStep *step, guint p, int d) {
   g_autofree LcipTensorSpec *inputs =
       g_memdup2(step->inputs, sizeof(LcipTensorSpec) * (step->n_inputs + 1));
   g_autofree LcipTensorSpec *outputs = g_new0(LcipTensorSpec, step->n_outputs + 1);
   LcipStep smaller = *step;
   smaller.inputs = inputs;
   smaller.outputs = outputs;
-  for (guint p = 0; p < step->n_inputs; p++)
-    for (int d = 0; input_varies(a, index, p) && d < inputs[p].shape.rank; d++)
-      inputs[p].shape.dims[d] = MAX(1, inputs[p].shape.dims[d] - 1);
+  inputs[p].shape.dims[d] = MAX(1, inputs[p].shape.dims[d] - 1);
   if (!lcip_step_infer(&smaller, NULL))
-    return TRUE;
+    return FALSE;
   for (guint o = 0; o < step->n_outputs; o++)
     if (!lcip_tensor_spec_equal(&outputs[o], &step->outputs[o]))
       return TRUE;
+  return FALSE;
+}
+
+/* Do the output's shapes follow those of varying inputs? A picture's size varies, the tensor made
+ * of it does not. */
+static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
+  if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_DYNAMIC))
+    return TRUE;
+  for (guint p = 0; a->varies[index] && p < step->n_inputs; p++)
+    for (int d = 0; input_varies(a, index, p) && d < step->inputs[p].shape.rank; d++)
+      if (follows(step, p, d))
+        return TRUE;
   return FALSE;
 }
 
