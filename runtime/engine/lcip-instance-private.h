@@ -65,6 +65,7 @@ struct _LcipWorker {
   GPtrArray *uploads; /* LcipClUpload */
   LcipToken **in_tokens, **root_tokens, **out_tokens;
   LcipShape *shapes;
+  gboolean *is_view; /* per tensor: another shape of its root that no step writes */
   LcipClTimes *times;
   /* borrowed */
   GPtrArray *segments; /* LcipSegment; the array is owned */

@@ -364,6 +364,19 @@ static gboolean bind_steps(LcipWorker *worker, GError **error) {
 
 /* ---- workers ---- */
 
+static gboolean *find_views(const LcipPlan *plan) {
+  gboolean *is_view = g_new0(gboolean, plan->tensors->len + 1);
+  for (guint i = 0; i < plan->tensors->len; i++)
+    is_view[i] = TENSOR(plan, i)->root >= 0;
+  for (guint i = 0; i < plan->works->len; i++) {
+    const LcipPlanWork *work = g_ptr_array_index(plan->works, i);
+    for (guint o = 0; o < work->step.n_outputs; o++)
+      if (work->outputs[o] >= 0)
+        is_view[work->outputs[o]] = FALSE;
+  }
+  return is_view;
+}
+
 static LcipWorker *worker_new(LcipInstance *instance, int lane, LcipRecorder *recorder) {
   LcipWorker *worker = g_new0(LcipWorker, 1);
   const guint n_tensors = instance->plan->tensors->len;
@@ -377,6 +390,7 @@ static LcipWorker *worker_new(LcipInstance *instance, int lane, LcipRecorder *re
   worker->root_tokens = g_new0(LcipToken *, n_tensors + 1);
   worker->out_tokens = g_new0(LcipToken *, n_tensors + 1);
   worker->shapes = g_new0(LcipShape, n_tensors + 1);
+  worker->is_view = find_views(instance->plan);
   worker->times = g_new0(LcipClTimes, instance->plan->steps->len + 1);
   for (guint i = 0; i < n_tensors; i++)
     worker->shapes[i] = TENSOR(instance->plan, i)->spec.shape;
@@ -398,6 +412,7 @@ static void worker_free(LcipWorker *worker) {
   g_free(worker->root_tokens);
   g_free(worker->out_tokens);
   g_free(worker->shapes);
+  g_free(worker->is_view);
   g_free(worker->times);
   lcip_doorbell_clear(&worker->bell);
   g_free(worker);
