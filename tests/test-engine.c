@@ -3,6 +3,7 @@
 #include "lcip-graph.h"
 #include "lcip-run-private.h"
 
+#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <malloc.h>
 #include <math.h>
@@ -67,7 +68,8 @@ static gboolean run_sum(const LcipCall *call, LcipTeam *team, GError **error) {
 static gboolean run_failing(const LcipCall *call, LcipTeam *team, GError **error) {
   const float *x = call->inputs[0].data;
   if ((gint64)x[0] == atomic_load(&fail_frame) && x[0] > 0) {
-    g_set_error(error, LCIP_ERROR, LCIP_ERROR_DEVICE, "expected a working device, found a broken one");
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_DEVICE,
+                "expected a working device, found a broken one");
     return FALSE;
   }
   return run_add_one(call, team, error);
@@ -130,7 +132,8 @@ static gpointer keep(TestPlan *test, gpointer memory) {
 }
 
 static int add_segment(TestPlan *test, LcipSegmentKind kind, int lane) {
-  const LcipPlanSegment segment = {.kind = kind, .lane = lane, .steps = keep(test, g_new0(int, 16))};
+  const LcipPlanSegment segment = {
+      .kind = kind, .lane = lane, .steps = keep(test, g_new0(int, 16))};
   g_array_append_val(test->plan.segments, segment);
   return (int)test->plan.segments->len - 1;
 }
@@ -249,8 +252,10 @@ static void add_sink(TestPlan *test, int tensor) {
   add_channel(test, tensor, from, sink, 0);
 }
 
-/* Work segments in a row, @kernels[i] on lane @lanes[i]; the result of frame n is n + their number. */
-static TestPlan *chain_plan(guint n_lanes, guint n, const int *lanes, const LcipKernel *const *kernels) {
+/* Work segments in a row, @kernels[i] on lane @lanes[i]; the result of frame n is n + their number.
+ */
+static TestPlan *chain_plan(guint n_lanes, guint n, const int *lanes,
+                            const LcipKernel *const *kernels) {
   TestPlan *test = test_plan_new(n_lanes);
   int tensor = add_source(test), from = 0;
   for (guint i = 0; i < n; i++) {
@@ -526,7 +531,8 @@ static TestPlan *fan_out_plan(void) {
   const int x = add_source(test);
   const int s1 = add_segment(test, LCIP_SEGMENT_WORK, 0), a = add_token(test, s1);
   const int s2 = add_segment(test, LCIP_SEGMENT_WORK, 1), b = add_token(test, s2);
-  const int s3 = add_segment(test, LCIP_SEGMENT_WORK, 2), c = add_tensor(test, LCIP_STORE_ARENA, s3);
+  const int s3 = add_segment(test, LCIP_SEGMENT_WORK, 2),
+            c = add_tensor(test, LCIP_STORE_ARENA, s3);
   const int d = add_token(test, s3);
   add_kernel(test, s1, &kernel_add_one, x, -1, a);
   add_kernel(test, s2, &kernel_sum, x, a, b);
@@ -651,7 +657,8 @@ static void test_delay_refuses_streams(void) {
   g_autoptr(TestPlan) test = accumulator_plan(1, 0);
   Counter counter = {.n_end = 1};
   const LcipFeed feed = counter_feed(&counter);
-  g_assert_null(lcip_run_start_with_feed(&test->plan, &(LcipRunOptions){.streams = 2}, &feed, &error));
+  g_assert_null(
+      lcip_run_start_with_feed(&test->plan, &(LcipRunOptions){.streams = 2}, &feed, &error));
   g_assert_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED);
 }
 

@@ -28,8 +28,9 @@ static gboolean is_token(LcipWorker *worker, int tensor) {
   return TENSOR(plan, lcip_plan_root(plan, tensor))->store == LCIP_STORE_TOKEN;
 }
 
-/* Nothing fires for a view, so its actual shape follows from its root's: the planned one, or the same
- * where both shapes are the same. A reshape of a tensor whose size depends on the data has none. */
+/* Nothing fires for a view, so its actual shape follows from its root's: the planned one, or the
+ * same where both shapes are the same. A reshape of a tensor whose size depends on the data has
+ * none. */
 static gboolean settle_view(LcipWorker *worker, int tensor, GError **error) {
   const LcipPlanTensor *view = TENSOR(worker->instance->plan, tensor);
   const LcipPlanTensor *root = TENSOR(worker->instance->plan, view->root);
@@ -48,8 +49,8 @@ static gboolean settle_view(LcipWorker *worker, int tensor, GError **error) {
   return FALSE;
 }
 
-/* A tensor that comes in by a channel is read from there, even where the same firing writes the next
- * one of it (a delayed edge back to its own segment). */
+/* A tensor that comes in by a channel is read from there, even where the same firing writes the
+ * next one of it (a delayed edge back to its own segment). */
 static gboolean place_inputs(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
   for (guint i = 0; i < step->work->step.n_inputs; i++) {
     const int tensor = step->work->inputs[i];
@@ -211,7 +212,8 @@ static LcipSpanKind step_span_kind(const LcipInstanceStep *step) {
   return step->work->kind == LCIP_STEP_KERNEL ? LCIP_SPAN_COMPUTE : LCIP_SPAN_COPY;
 }
 
-static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error) {
+static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame,
+                           GError **error) {
   gint64 start_ns = worker->recorder ? lcip_now_ns() : 0;
   for (guint i = 0; i < segment->n_steps; i++) {
     LcipInstanceStep *step = &segment->steps[i];

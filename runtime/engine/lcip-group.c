@@ -180,7 +180,8 @@ static guint lanes_in_use(const LcipPlan *plan) {
 }
 
 static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
-  const guint wished = run->frames_in_flight ? run->frames_in_flight : 2 * lanes_in_use(group->plan);
+  const guint wished =
+      run->frames_in_flight ? run->frames_in_flight : 2 * lanes_in_use(group->plan);
   const guint limit = CLAMP(wished, 1, LCIP_MAX_FRAMES);
   const LcipInstanceEnds ends = {.source_bell = &run->source_bell,
                                  .sink_bell = &run->sink_bell,

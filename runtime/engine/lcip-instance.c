@@ -67,8 +67,8 @@ static LcipChannel *add_channel(LcipInstance *instance, const LcipPlanChannel *p
   return channel;
 }
 
-/* A segment with delayed inputs alone, or none, could fire at any time; a pulse from the source ties
- * it to the frames. */
+/* A segment with delayed inputs alone, or none, could fire at any time; a pulse from the source
+ * ties it to the frames. */
 static gboolean needs_pulse(const LcipPlan *plan, guint segment) {
   if (SEGMENT(plan, segment)->kind != LCIP_SEGMENT_WORK)
     return FALSE;
@@ -89,7 +89,8 @@ static void make_channels(LcipInstance *instance) {
       add_channel(instance, &(LcipPlanChannel){.tensor = -1, .dst_segment = (int)i});
 }
 
-static LcipDoorbell *segment_bell(LcipInstance *instance, const LcipInstanceEnds *ends, int segment) {
+static LcipDoorbell *segment_bell(LcipInstance *instance, const LcipInstanceEnds *ends,
+                                  int segment) {
   const LcipPlanSegment *plan = SEGMENT(instance->plan, segment);
   if (plan->kind == LCIP_SEGMENT_SOURCE)
     return ends->source_bell;

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-/* The sink thread: takes the frames in the order in which they were issued, from whichever stream has
- * them, and hands them to the user. It frees plans that have delivered their last frame, and ends
- * the run. */
+/* The sink thread: takes the frames in the order in which they were issued, from whichever stream
+ * has them, and hands them to the user. It frees plans that have delivered their last frame, and
+ * ends the run. */
 
 #define TENSOR(plan, i) (&g_array_index((plan)->tensors, LcipPlanTensor, (i)))
 
@@ -32,8 +32,8 @@ static void retire(Sink *sink, LcipGroup *group) {
   lcip_group_free(group);
 }
 
-/* Frames come in order: with the first of a new plan, all of the old one's are delivered. Plans that
- * were taken over in between and got no frame go too. */
+/* Frames come in order: with the first of a new plan, all of the old one's are delivered. Plans
+ * that were taken over in between and got no frame go too. */
 static void enter_group(Sink *sink, LcipGroup *group) {
   if (sink->group == group)
     return;
@@ -109,7 +109,8 @@ static LcipTensor *token_tensor(const LcipToken *token) {
 }
 
 /* The same bytes under another shape; keeps @tensor. */
-static LcipTensor *reshaped(LcipTensor *tensor, const LcipTensorSpec *spec, const LcipShape *shape) {
+static LcipTensor *reshaped(LcipTensor *tensor, const LcipTensorSpec *spec,
+                            const LcipShape *shape) {
   g_autoptr(GBytes) bytes =
       g_bytes_new_with_free_func(lcip_tensor_get_data(tensor), lcip_tensor_get_bytes(tensor),
                                  (GDestroyNotify)lcip_tensor_unref, lcip_tensor_ref(tensor));
@@ -158,14 +159,14 @@ static void record_sinks(Sink *sink, const LcipFrameRecord *record, gint64 start
 static void call_user(Sink *sink, const LcipFrameRecord *record) {
   if (!sink->run->frame_func)
     return;
-  const LcipFrame frame = {
-      .number = record->number,
-      .epoch = sink->group->epoch,
-      .timestamp_ns = record->timestamp_ns,
-      .latency_ns = lcip_now_ns() - record->origin_ns,
-      .picture = record->picture,
-      .n_values = sink->group->values->len,
-      .values = (const LcipFrameValue *)(const void *)sink->group->values->data};
+  const LcipFrame frame = {.number = record->number,
+                           .epoch = sink->group->epoch,
+                           .timestamp_ns = record->timestamp_ns,
+                           .latency_ns = lcip_now_ns() - record->origin_ns,
+                           .picture = record->picture,
+                           .n_values = sink->group->values->len,
+                           .values =
+                               (const LcipFrameValue *)(const void *)sink->group->values->data};
   sink->run->frame_func(&frame, sink->run->frame_data);
 }
 

@@ -1,8 +1,8 @@
 #include "config.h"
 #include "lcip-run-private.h"
 
-/* The source thread: deals frames to the streams of the newest plan, in order and never more at once
- * than are allowed in flight. */
+/* The source thread: deals frames to the streams of the newest plan, in order and never more at
+ * once than are allowed in flight. */
 
 typedef struct {
   LcipRun *run;
