@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 /* The caches are keyed by texts. Neither keeps anything alive that nobody uses: uploads leave the
- * table with their last holder, blobs are dropped when a look into the table finds them unshared. */
+ * table with their last holder, blobs are dropped when a look into the table finds them unshared.
+ */
 struct _LcipRuntime {
   GPtrArray *devices;
   char *opencl_problem;

@@ -4,8 +4,8 @@
 
 G_BEGIN_DECLS
 
-/** LcipFifo: a lock-free ring of pointers from one producer thread to one consumer thread. Its calls
- * never block. */
+/** LcipFifo: a lock-free ring of pointers from one producer thread to one consumer thread. Its
+ * calls never block. */
 typedef struct _LcipFifo LcipFifo;
 
 typedef enum { LCIP_FIFO_OK, LCIP_FIFO_FULL, LCIP_FIFO_EMPTY, LCIP_FIFO_CLOSED } LcipFifoResult;

@@ -28,17 +28,42 @@ static gboolean is_token(LcipWorker *worker, int tensor) {
   return TENSOR(plan, lcip_plan_root(plan, tensor))->store == LCIP_STORE_TOKEN;
 }
 
-/* A tensor that comes in by a channel is read from there, even where the same firing writes the next
- * one of it (a delayed edge back to its own segment). */
-static void place_inputs(LcipWorker *worker, LcipInstanceStep *step) {
+/* Nothing fires for a view, so its actual shape follows from its root's: the planned one, or the
+ * same where both shapes are the same. A reshape of a tensor whose size depends on the data has
+ * none. */
+static gboolean settle_view(LcipWorker *worker, int tensor, GError **error) {
+  const LcipPlanTensor *view = TENSOR(worker->instance->plan, tensor);
+  const LcipPlanTensor *root = TENSOR(worker->instance->plan, view->root);
+  const LcipShape *actual = &worker->shapes[view->root];
+  worker->shapes[tensor] = view->spec.shape;
+  if (lcip_shape_equal(actual, &root->spec.shape))
+    return TRUE;
+  worker->shapes[tensor] = *actual;
+  if (lcip_shape_equal(&view->spec.shape, &root->spec.shape))
+    return TRUE;
+  g_autofree char *planned = lcip_shape_to_string(&root->spec.shape);
+  g_autofree char *found = lcip_shape_to_string(actual);
+  g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
+              "a reshaped input: expected %s before the reshape, found %s in this frame", planned,
+              found);
+  return FALSE;
+}
+
+/* A tensor that comes in by a channel is read from there, even where the same firing writes the
+ * next one of it (a delayed edge back to its own segment). */
+static gboolean place_inputs(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
   for (guint i = 0; i < step->work->step.n_inputs; i++) {
     const int tensor = step->work->inputs[i];
     if (tensor < 0)
       continue;
+    if (worker->is_view[tensor] && !worker->in_tokens[tensor] &&
+        !settle_view(worker, tensor, error))
+      return FALSE;
     step->inputs[i].shape = worker->shapes[tensor];
     if (is_token(worker, tensor))
       step->inputs[i].data = token_of(worker, tensor)->data;
   }
+  return TRUE;
 }
 
 static void place_outputs(LcipWorker *worker, LcipInstanceStep *step) {
@@ -171,7 +196,8 @@ static gboolean kernel_step(LcipWorker *worker, LcipInstanceStep *step, GError *
 }
 
 static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
-  place_inputs(worker, step);
+  if (!place_inputs(worker, step, error))
+    return FALSE;
   place_outputs(worker, step);
   if (!settle_shapes(step, error))
     return FALSE;
@@ -186,7 +212,8 @@ static LcipSpanKind step_span_kind(const LcipInstanceStep *step) {
   return step->work->kind == LCIP_STEP_KERNEL ? LCIP_SPAN_COMPUTE : LCIP_SPAN_COPY;
 }
 
-static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error) {
+static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame,
+                           GError **error) {
   gint64 start_ns = worker->recorder ? lcip_now_ns() : 0;
   for (guint i = 0; i < segment->n_steps; i++) {
     LcipInstanceStep *step = &segment->steps[i];

@@ -11,8 +11,8 @@ G_BEGIN_DECLS
 typedef struct _LcipInstance LcipInstance;
 typedef struct _LcipWorker LcipWorker;
 
-/** LcipFailedFunc: called by workers when a kernel or the memory fails; takes @error. FRAME: an error
- * token for the frame is on its way to the sink. FATAL: it is not. */
+/** LcipFailedFunc: called by workers when a kernel or the memory fails; takes @error. FRAME: an
+ * error token for the frame is on its way to the sink. FATAL: it is not. */
 typedef enum { LCIP_FAILED_FRAME, LCIP_FAILED_FATAL } LcipFailure;
 typedef void (*LcipFailedFunc)(gpointer data, LcipFailure failure, GError *error);
 
@@ -65,6 +65,7 @@ struct _LcipWorker {
   GPtrArray *uploads; /* LcipClUpload */
   LcipToken **in_tokens, **root_tokens, **out_tokens;
   LcipShape *shapes;
+  gboolean *is_view; /* per tensor: another shape of its root that no step writes */
   LcipClTimes *times;
   /* borrowed */
   GPtrArray *segments; /* LcipSegment; the array is owned */
@@ -150,7 +151,8 @@ void lcip_step_prefix(const LcipPlan *plan, const LcipPlanStep *step, GError **e
 
 /* ---- lcip-firing.c ---- */
 
-/** lcip_firing_run: runs the steps of @segment on the tokens that are in place. @frame for spans. */
+/** lcip_firing_run: runs the steps of @segment on the tokens that are in place. @frame for spans.
+ */
 gboolean lcip_firing_run(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error);
 
 G_END_DECLS

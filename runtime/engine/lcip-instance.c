@@ -67,8 +67,8 @@ static LcipChannel *add_channel(LcipInstance *instance, const LcipPlanChannel *p
   return channel;
 }
 
-/* A segment with delayed inputs alone, or none, could fire at any time; a pulse from the source ties
- * it to the frames. */
+/* A segment with delayed inputs alone, or none, could fire at any time; a pulse from the source
+ * ties it to the frames. */
 static gboolean needs_pulse(const LcipPlan *plan, guint segment) {
   if (SEGMENT(plan, segment)->kind != LCIP_SEGMENT_WORK)
     return FALSE;
@@ -89,7 +89,8 @@ static void make_channels(LcipInstance *instance) {
       add_channel(instance, &(LcipPlanChannel){.tensor = -1, .dst_segment = (int)i});
 }
 
-static LcipDoorbell *segment_bell(LcipInstance *instance, const LcipInstanceEnds *ends, int segment) {
+static LcipDoorbell *segment_bell(LcipInstance *instance, const LcipInstanceEnds *ends,
+                                  int segment) {
   const LcipPlanSegment *plan = SEGMENT(instance->plan, segment);
   if (plan->kind == LCIP_SEGMENT_SOURCE)
     return ends->source_bell;
@@ -364,6 +365,19 @@ static gboolean bind_steps(LcipWorker *worker, GError **error) {
 
 /* ---- workers ---- */
 
+static gboolean *find_views(const LcipPlan *plan) {
+  gboolean *is_view = g_new0(gboolean, plan->tensors->len + 1);
+  for (guint i = 0; i < plan->tensors->len; i++)
+    is_view[i] = TENSOR(plan, i)->root >= 0;
+  for (guint i = 0; i < plan->works->len; i++) {
+    const LcipPlanWork *work = g_ptr_array_index(plan->works, i);
+    for (guint o = 0; o < work->step.n_outputs; o++)
+      if (work->outputs[o] >= 0)
+        is_view[work->outputs[o]] = FALSE;
+  }
+  return is_view;
+}
+
 static LcipWorker *worker_new(LcipInstance *instance, int lane, LcipRecorder *recorder) {
   LcipWorker *worker = g_new0(LcipWorker, 1);
   const guint n_tensors = instance->plan->tensors->len;
@@ -377,6 +391,7 @@ static LcipWorker *worker_new(LcipInstance *instance, int lane, LcipRecorder *re
   worker->root_tokens = g_new0(LcipToken *, n_tensors + 1);
   worker->out_tokens = g_new0(LcipToken *, n_tensors + 1);
   worker->shapes = g_new0(LcipShape, n_tensors + 1);
+  worker->is_view = find_views(instance->plan);
   worker->times = g_new0(LcipClTimes, instance->plan->steps->len + 1);
   for (guint i = 0; i < n_tensors; i++)
     worker->shapes[i] = TENSOR(instance->plan, i)->spec.shape;
@@ -398,6 +413,7 @@ static void worker_free(LcipWorker *worker) {
   g_free(worker->root_tokens);
   g_free(worker->out_tokens);
   g_free(worker->shapes);
+  g_free(worker->is_view);
   g_free(worker->times);
   lcip_doorbell_clear(&worker->bell);
   g_free(worker);

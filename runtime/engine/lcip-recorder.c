@@ -6,8 +6,8 @@
 
 #define SPAN_WORDS 5
 
-/* A slot may be overwritten while a reader copies it. Its words are atomics, so that this is no data
- * race, and the reader throws away what the head has passed meanwhile. */
+/* A slot may be overwritten while a reader copies it. Its words are atomics, so that this is no
+ * data race, and the reader throws away what the head has passed meanwhile. */
 typedef struct {
   _Atomic guint64 words[SPAN_WORDS];
 } Slot;
@@ -121,7 +121,8 @@ GArray *lcip_recorder_copy(LcipRecorder *recorder) {
   }
   /* The writer may by now be busy with the slot at the head, which is that of head - capacity. */
   const guint64 head = atomic_load_explicit(&recorder->head, memory_order_acquire);
-  const guint64 lost = head + 1 > begin + recorder->capacity ? head + 1 - begin - recorder->capacity : 0;
+  const guint64 lost =
+      head + 1 > begin + recorder->capacity ? head + 1 - begin - recorder->capacity : 0;
   g_array_remove_range(spans, 0, (guint)MIN(lost, spans->len));
   return spans;
 }

@@ -62,7 +62,8 @@ gboolean lcip_plan_has_state(const LcipPlan *plan) {
   return FALSE;
 }
 
-static gboolean find_state(const LcipPlan *from, const LcipPlan *to, const LcipPlanChannel *wanted) {
+static gboolean find_state(const LcipPlan *from, const LcipPlan *to,
+                           const LcipPlanChannel *wanted) {
   for (guint i = 0; i < from->channels->len; i++) {
     const LcipPlanChannel *channel = &g_array_index(from->channels, LcipPlanChannel, i);
     if (same_state(from, channel->tensor, channel->delay, to, wanted->tensor, wanted->delay))
@@ -76,9 +77,10 @@ gboolean lcip_plan_state_matches(const LcipPlan *from, const LcipPlan *to, GErro
     const LcipPlanChannel *channel = &g_array_index(to->channels, LcipPlanChannel, i);
     if (channel->delay == 0 || find_state(from, to, channel))
       continue;
-    g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
-                "the new plan keeps the tokens of a delayed edge in another format than the running "
-                "one: stop and start the run instead");
+    g_set_error(
+        error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
+        "the new plan keeps the tokens of a delayed edge in another format than the running "
+        "one: stop and start the run instead");
     return FALSE;
   }
   return TRUE;

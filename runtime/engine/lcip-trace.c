@@ -46,14 +46,15 @@ static void append_span(GString *out, const LcipProfiler *profiler, guint thread
   g_autofree char *valid = g_utf8_make_valid(name ? name : "", -1);
   g_string_append(out, "{\"name\":");
   append_json_string(out, valid);
-  g_string_append_printf(out, ",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":%" G_GUINT64_FORMAT
-                         ",\"tid\":%u,\"ts\":",
-                         span_category(span), profiler->epoch, thread);
+  g_string_append_printf(
+      out, ",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":%" G_GUINT64_FORMAT ",\"tid\":%u,\"ts\":",
+      span_category(span), profiler->epoch, thread);
   append_us(out, span->start_ns);
   g_string_append(out, ",\"dur\":");
   append_us(out, MAX(span->end_ns - span->start_ns, 0));
-  g_string_append_printf(out, ",\"args\":{\"frame\":%" G_GUINT64_FORMAT
-                         ",\"epoch\":%" G_GUINT64_FORMAT ",\"queued_us\":",
+  g_string_append_printf(out,
+                         ",\"args\":{\"frame\":%" G_GUINT64_FORMAT ",\"epoch\":%" G_GUINT64_FORMAT
+                         ",\"queued_us\":",
                          span->frame, profiler->epoch);
   append_us(out, MAX(span->start_ns - span->queued_ns, 0));
   g_string_append(out, "}}");
@@ -63,7 +64,8 @@ static void append_name(GString *out, gboolean *first, const char *what, guint64
                         guint thread, const char *name) {
   g_autofree char *valid = g_utf8_make_valid(name, -1);
   begin_event(out, first);
-  g_string_append_printf(out, "{\"name\":\"%s\",\"ph\":\"M\",\"pid\":%" G_GUINT64_FORMAT
+  g_string_append_printf(out,
+                         "{\"name\":\"%s\",\"ph\":\"M\",\"pid\":%" G_GUINT64_FORMAT
                          ",\"tid\":%u,\"args\":{\"name\":",
                          what, process, thread);
   append_json_string(out, valid);

@@ -56,8 +56,7 @@ static gboolean warm_up_segment(LcipWorker *worker, LcipSegment *segment, GError
     const int tensor = segment->inputs[i]->tensor;
     ok = tensor < 0 || worker->in_tokens[tensor] || zero_input(worker, tensor, error);
   }
-  ok = ok && acquire_outputs(worker, segment, error) &&
-       lcip_firing_run(worker, segment, 0, error);
+  ok = ok && acquire_outputs(worker, segment, error) && lcip_firing_run(worker, segment, 0, error);
   drop_tokens(worker, segment);
   return ok;
 }
@@ -185,8 +184,8 @@ static guint64 oldest_due(const LcipWorker *worker) {
   guint64 oldest = G_MAXUINT64;
   for (guint i = 0; i < worker->segments->len; i++) {
     const LcipSegment *segment = g_ptr_array_index(worker->segments, i);
-    oldest = MIN(oldest, atomic_load_explicit(&((LcipSegment *)segment)->n_fired,
-                                              memory_order_relaxed));
+    oldest =
+        MIN(oldest, atomic_load_explicit(&((LcipSegment *)segment)->n_fired, memory_order_relaxed));
   }
   return oldest;
 }
@@ -214,15 +213,16 @@ static void record(LcipWorker *worker, LcipSpanKind kind, gint64 end_ns, const L
   lcip_recorder_add(worker->recorder, &span);
 }
 
-/* The thread has slept since its mark: idle until a frame that it has yet to work on was issued, and
- * from then on waiting for that frame. */
+/* The thread has slept since its mark: idle until a frame that it has yet to work on was issued,
+ * and from then on waiting for that frame. */
 static void record_sleep(LcipWorker *worker) {
   LcipInstance *instance = worker->instance;
   const gint64 now_ns = lcip_now_ns();
   const guint64 due = oldest_due(worker);
   gint64 due_ns = now_ns;
   if (due < atomic_load(&instance->n_issued))
-    due_ns = CLAMP(atomic_load(&instance->issue_ns[due % instance->limit]), worker->mark_ns, now_ns);
+    due_ns =
+        CLAMP(atomic_load(&instance->issue_ns[due % instance->limit]), worker->mark_ns, now_ns);
   const LcipSpan span = {.frame = due, .step = -1};
   if (due_ns > worker->mark_ns)
     record(worker, LCIP_SPAN_IDLE, due_ns, &span);
