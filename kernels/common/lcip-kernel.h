@@ -62,13 +62,14 @@ typedef struct _LcipClQueue LcipClQueue;
  * @operators: NULL-terminated list of anchors, as "Conv" or "lcip.PictureToTensor".
  * @needs: CPU features without which the kernel is passed over.
  * @tolerance: largest |difference| / max(1, |reference|) that conformance allows; 0 for EXACT.
- * @inplace: output 0 may share memory with input 0 of the same size and format, and with an
- *   epilogue's side input.
+ * @inplace: output 0 may share memory with an epilogue's side input, and for element-wise operators
+ *   with input 0 of the same size and format.
  * @supports: can it do this step? Settles @formats; otherwise FALSE with @reason set to a static
  *   text that says what it cannot do.
  * @scratch_bytes: may be NULL for none. @workers: size of the lane's team.
  * @prepare: may be NULL. Turns constants into *@blob once, from step->constants.
- * @prepared_inputs: bit i set: input i lives in the blob alone; its view's data is NULL.
+ * @prepared_inputs: bit i set: the anchor's input i lives in the blob alone; its view's data is
+ *   NULL. Side inputs of epilogues never do.
  * @run: CPU kernels. @enqueue: OpenCL kernels; puts its work on the in-order queue, waits for none.
  *   Both allocate nothing and fail with an error that ends the run. Shapes in @step are planned,
  *   those in the call's views actual.

@@ -541,6 +541,7 @@ const LcipKernel LCIP_ISA_KERNEL(conv_blocked) = {
     .needs = LCIP_ISA_NEEDS,
     .numerics = LCIP_NUMERICS_REASSOCIATED,
     .tolerance = 1e-4f,
+    .inplace = TRUE,
     .prepared_inputs = 1 << 1 | 1 << 2,
     .supports = supports,
     .scratch_bytes = scratch_bytes,

@@ -240,6 +240,7 @@ const LcipKernel LCIP_ISA_KERNEL(conv_depthwise_blocked) = {
     .needs = LCIP_ISA_NEEDS,
     .numerics = LCIP_NUMERICS_REASSOCIATED,
     .tolerance = 1e-4f,
+    .inplace = TRUE,
     .prepared_inputs = 1 << 1 | 1 << 2,
     .supports = supports,
     .prepare = prepare,

@@ -169,6 +169,7 @@ const LcipKernel LCIP_ISA_KERNEL(pool_blocked) = {
     .needs = LCIP_ISA_NEEDS,
     .numerics = LCIP_NUMERICS_REASSOCIATED,
     .tolerance = 1e-5f,
+    .inplace = TRUE,
     .supports = supports,
     .run = run,
 };

@@ -321,7 +321,8 @@ static gboolean bind_input(LcipWorker *worker, LcipInstanceStep *step, guint i, 
   const LcipKernel *kernel = step->info->kernel;
   if (tensor < 0)
     return TRUE;
-  if (step->work->blob && kernel && i < 64 && (kernel->prepared_inputs >> i & 1)) {
+  const gboolean anchor = i < MIN(64, step->work->step.n_anchor_inputs);
+  if (step->work->blob && kernel && anchor && (kernel->prepared_inputs >> i & 1)) {
     step->inputs[i].spec = TENSOR(worker->instance->plan, tensor)->spec;
     step->inputs[i].shape = step->inputs[i].spec.shape;
     return TRUE;

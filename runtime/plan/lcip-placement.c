@@ -263,7 +263,8 @@ static const LcipKernel *choose(LcipPlacement *p, const LcipIrNode *node, const 
 static gboolean read_inputs(LcipPlacement *p, const LcipIrNode *node, LcipPlacedNode *placed) {
   for (guint i = 0; i < node->inputs->len; i++) {
     int value = value_of(p, lcip_ir_input(node, i));
-    const gboolean prepared = i < 64 && (placed->kernel->prepared_inputs >> i & 1) && value >= 0 &&
+    const gboolean anchor = i < MIN(64, node->n_anchor_inputs);
+    const gboolean prepared = anchor && (placed->kernel->prepared_inputs >> i & 1) && value >= 0 &&
                               lcip_placement_value(p, value)->constant;
     if (!prepared && value >= 0) {
       value = in_format(p, value, placed->formats.inputs[i], node->lane);

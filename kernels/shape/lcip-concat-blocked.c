@@ -1,0 +1,93 @@
+#include "config.h"
+#include "lcip-vec.h"
+
+/* Concat along channels of blocked tensors. An input that begins at a whole block is copied; one
+ * that begins within a block is put together lane by lane. */
+
+typedef struct {
+  const LcipCall *call;
+  gint64 first[LCIP_MAX_PORTS + 1]; /* first channel of each input; then all channels */
+  gint64 blocks, pixels;
+} Concat;
+
+static gboolean is_channel_axis(const LcipStep *step) {
+  const gint64 axis = lcip_attrs_get_int(step->attrs, "axis");
+  return axis == 1 || axis == -3;
+}
+
+static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const char **reason) {
+  gboolean any = FALSE, images = lcip_is_image(&step->outputs[0]) && step->n_epilogues == 0;
+  for (guint i = 0; i < step->n_inputs; i++) {
+    images &= lcip_is_image(&step->inputs[i]);
+    any |= formats->inputs[i] != LCIP_FORMAT_DENSE;
+  }
+  if (!images || !is_channel_axis(step)) {
+    *reason = "it joins f32 tensors of 4 dimensions along their channels";
+    return FALSE;
+  }
+  if (!any) {
+    *reason = "all inputs are dense";
+    return FALSE;
+  }
+  for (guint i = 0; i < step->n_inputs; i++)
+    formats->inputs[i] = LCIP_BLOCK_FORMAT;
+  formats->outputs[0] = LCIP_BLOCK_FORMAT;
+  return TRUE;
+}
+
+static guint input_of(const Concat *job, gint64 channel) {
+  guint i = 0;
+  while (job->first[i + 1] <= channel)
+    i++;
+  return i;
+}
+
+/* Where channel @c of input @i of image @n begins. */
+static const float *channel_data(const Concat *job, guint i, gint64 n, gint64 c) {
+  const gint64 blocks = lcip_blocks(job->first[i + 1] - job->first[i], LCIP_BLOCK);
+  return (const float *)job->call->inputs[i].data +
+         ((n * blocks + c / LCIP_BLOCK) * job->pixels * LCIP_BLOCK + c % LCIP_BLOCK);
+}
+
+static void run_block(gpointer data, guint chunk, guint worker) {
+  const Concat *job = data;
+  const gint64 n = chunk / job->blocks, c = chunk % job->blocks * LCIP_BLOCK;
+  const gint64 all = job->first[job->call->step->n_inputs];
+  float *out =
+      (float *)job->call->outputs[0].data + (gsize)chunk * (gsize)(job->pixels * LCIP_BLOCK);
+  const guint first = input_of(job, c);
+  const gint64 within = c - job->first[first];
+  if (within % LCIP_BLOCK == 0 && MIN(c + LCIP_BLOCK, all) <= job->first[first + 1]) {
+    memcpy(out, channel_data(job, first, n, within),
+           (gsize)(job->pixels * LCIP_BLOCK) * sizeof(float));
+    return;
+  }
+  for (int lane = 0; lane < LCIP_BLOCK; lane++) {
+    const guint i = c + lane < all ? input_of(job, c + lane) : 0;
+    const float *from = c + lane < all ? channel_data(job, i, n, c + lane - job->first[i]) : NULL;
+    for (gint64 p = 0; p < job->pixels; p++)
+      out[p * LCIP_BLOCK + lane] = from ? from[p * LCIP_BLOCK] : 0.0f;
+  }
+}
+
+static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
+  const LcipShape *out = &call->outputs[0].shape;
+  Concat job = {.call = call,
+                .blocks = lcip_blocks(out->dims[1], LCIP_BLOCK),
+                .pixels = out->dims[2] * out->dims[3]};
+  for (guint i = 0; i < call->step->n_inputs; i++)
+    job.first[i + 1] = job.first[i] + call->inputs[i].shape.dims[1];
+  lcip_team_run(team, (guint)(out->dims[0] * job.blocks), run_block, &job);
+  return TRUE;
+}
+
+const LcipKernel LCIP_ISA_KERNEL(concat_blocked) = {
+    .name = LCIP_ISA_NAME("concat-blocked"),
+    .family = "blocked",
+    .device = LCIP_DEVICE_CPU,
+    .operators = (const char *const[]){"Concat", NULL},
+    .needs = LCIP_ISA_NEEDS,
+    .numerics = LCIP_NUMERICS_EXACT,
+    .supports = supports,
+    .run = run,
+};
