@@ -46,23 +46,32 @@ static void store_strided(float16 v, __global float *p, int stride, int n) {
     p[i * stride] = t[i];
 }
 
-/* Elements x, x + stride, ... of the row that starts at index @row; zero outside [0, w).
+/* Whether columns x, x + stride, ... lie inside a row of @w: as select() takes it. */
+static int16 row_mask(int x, int stride, int w) {
+  const int16 xs = x + LANES * stride;
+  return (xs >= 0) & (xs < w);
+}
+
+/* 16 elements at a stride of 1 or 2, of which those under the mask count: the others are @fill,
+ * whatever lies there. Reads 16 * stride elements. */
+static float16 load_masked(__global const float *p, int stride, int16 mask, float fill) {
+  float16 v = vload16(0, p);
+  if (stride == 2)
+    v = (float16)(v.even, vload16(1, p).even);
+  return select((float16)(fill), v, mask);
+}
+
+/* Elements x, x + stride, ... of the row that starts at index @row; @fill outside [0, w).
  * Neighbouring rows are read and masked where that stays inside the tensor of @total elements. */
-static float16 load_row(__global const float *p, int row, int x, int stride, int w, int total) {
+static float16 load_row(__global const float *p, int row, int x, int stride, int w, int total,
+                        float fill) {
   const int at = row + x;
-  if (stride <= 2 && at >= 0 && at + 16 * stride <= total) {
-    float16 v = vload16(0, p + at);
-    if (stride == 2)
-      v = (float16)(v.even, vload16(0, p + at + 16).even);
-    if (x >= 0 && x + 15 * stride < w)
-      return v;
-    const int16 xs = x + LANES * stride;
-    return select((float16)(0.0f), v, (xs >= 0) & (xs < w));
-  }
+  if (stride <= 2 && at >= 0 && at + 16 * stride <= total)
+    return load_masked(p + at, stride, row_mask(x, stride, w), fill);
   float t[16];
   for (int i = 0; i < 16; i++) {
     const int xi = x + i * stride;
-    t[i] = xi >= 0 && xi < w ? p[row + xi] : 0.0f;
+    t[i] = xi >= 0 && xi < w ? p[row + xi] : fill;
   }
   return vload16(0, t);
 }
@@ -167,15 +176,15 @@ static float epilogue1(float v, int at, EPILOGUE_PARAMS) {
   return v;
 }
 
-/* The same for 16 elements, of which @n exist. */
-static float16 epilogue16(float16 v, int at, int n, EPILOGUE_PARAMS) {
+/* The same for 16 elements @step apart, of which @n exist. */
+static float16 epilogue16(float16 v, int at, int step, int n, EPILOGUE_PARAMS) {
   ROLLED for (int i = 0; i < 4; i++) {
     const int code = PICK(i, code);
     if (code == STAGE_NONE)
       break;
     float16 side = 0.0f;
     if (code == STAGE_ADD)
-      side = load_n(PICK(i, side) + PICK(i, side_offset) + at, n);
+      side = load_strided(PICK(i, side) + PICK(i, side_offset) + at, step, n);
     v = stage16(code, PICK(i, alpha), PICK(i, beta), v, side);
   }
   return v;

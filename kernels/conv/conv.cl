@@ -23,8 +23,8 @@
 #define STORE_ALL                                                                                  \
   do {                                                                                             \
     const float16 sums[8] = {s0, s1, s2, s3, s4, s5, s6, s7};                                      \
-    ROLLED for (int i = 0; i < min(count, 8); i++)                                                 \
-        store_n(epilogue16(sums[i], at + i * plane, n, EPILOGUE_ARGS), out + at + i * plane, n);   \
+    ROLLED for (int i = 0; i < min(count, 8); i++) store_n(                                        \
+        epilogue16(sums[i], at + i * plane, 1, n, EPILOGUE_ARGS), out + at + i * plane, n);        \
   } while (0)
 
 /* Kernel 1x1, stride 1, no padding: a matrix product over all positions of a plane.
@@ -60,133 +60,156 @@ __kernel void conv_pointwise(__global const float *x, int x_offset, __global con
   STORE_ALL;
 }
 
+/* Whether every load of a work item stays inside the tensor: its rows [y0, y1) of planes first to
+ * last, at columns x0 to x1 + 15 strides. Loads past a row's ends are masked. */
+static bool loads_inside(int first, int last, int in_h, int in_w, int y0, int y1, int x0, int x1,
+                         int stride, int total) {
+  return stride <= 2 && (first * in_h + y0) * in_w + x0 >= 0 &&
+         (last * in_h + y1 - 1) * in_w + x1 + 16 * stride <= total;
+}
+
+#define WINDOW_PARAMS                                                                              \
+  int groups, int group_in, int group_out, int batch, int in_h, int in_w, int out_h, int out_w,    \
+      int kernel_h, int kernel_w, int stride_h, int stride_w, int dilation_h, int dilation_w,      \
+      int pad_h, int pad_w
+
 /* Any kernel, stride, dilation and padding. Items: (16 columns, row, picture and tile of 8). */
 __kernel void conv_general(__global const float *x, int x_offset, __global const float *packed,
                            int packed_offset, __global float *out, int out_offset, EPILOGUE_PARAMS,
-                           int groups, int group_in, int group_out, int batch, int in_h, int in_w,
-                           int out_h, int out_w, int kernel_h, int kernel_w, int stride_h,
-                           int stride_w, int dilation_h, int dilation_w, int pad_h, int pad_w) {
+                           WINDOW_PARAMS) {
   const int c = (int)get_global_id(0) * 16, r = get_global_id(1), z = get_global_id(2);
-  const int tiles = (group_out + 7) / 8, in_plane = in_h * in_w, plane = out_h * out_w;
+  const int tiles = (group_out + 7) / 8, plane = out_h * out_w;
   if (c >= out_w || r >= out_h || z >= batch * groups * tiles)
     return;
   const int picture = z / (groups * tiles), tile = z % (groups * tiles);
   const int group = tile / tiles, first = tile % tiles * 8, n = out_w - c;
-  const int count = group_out - first, total = batch * groups * group_in * in_plane;
-  const int taps = group_in * kernel_h * kernel_w;
+  const int count = group_out - first, total = batch * groups * group_in * in_h * in_w;
+  const int taps = group_in * kernel_h * kernel_w, in_first = (picture * groups + group) * group_in;
+  const int y0 = r * stride_h - pad_h, x0 = c * stride_w - pad_w;
+  const bool inside = loads_inside(in_first, in_first + group_in - 1, in_h, in_w, max(y0, 0),
+                                   min(y0 + (kernel_h - 1) * dilation_h + 1, in_h), x0,
+                                   x0 + (kernel_w - 1) * dilation_w, stride_w, total);
   x += x_offset;
   out += out_offset;
   packed += packed_offset;
   __global const float *w = packed + tile * taps * 8;
   const float8 bias = vload8(groups * tiles * taps + tile, packed);
   ACCUMULATORS(bias);
-  for (int k = 0; k < group_in; k++)
-    for (int i = 0; i < kernel_h; i++) {
-      const int y = r * stride_h + i * dilation_h - pad_h;
-      if (y < 0 || y >= in_h)
-        continue;
-      const int row = ((picture * groups + group) * group_in + k) * in_plane + y * in_w;
-      for (int j = 0; j < kernel_w; j++) {
-        const float16 v =
-            load_row(x, row, c * stride_w + j * dilation_w - pad_w, stride_w, in_w, total);
+  for (int i = 0; i < kernel_h; i++) {
+    const int y = y0 + i * dilation_h;
+    if (y < 0 || y >= in_h)
+      continue;
+    for (int j = 0; j < kernel_w; j++) {
+      const int col = x0 + j * dilation_w;
+      const int16 mask = row_mask(col, stride_w, in_w);
+      for (int k = 0; k < group_in; k++) {
+        const int row = ((in_first + k) * in_h + y) * in_w;
+        const float16 v = inside ? load_masked(x + row + col, stride_w, mask, 0.0f)
+                                 : load_row(x, row, col, stride_w, in_w, total, 0.0f);
         const float8 wk = vload8((k * kernel_h + i) * kernel_w + j, w);
         ACCUMULATE(v, wk);
       }
     }
+  }
   const int at = ((picture * groups + group) * group_out + first) * plane + r * out_w + c;
   STORE_ALL;
 }
 
-/* One input channel per group. Weights: taps of a channel side by side, then the biases.
- * The sizes that networks use get loops of known length: called with constants. */
-static float16 depthwise_taps(__global const float *x, __global const float *w, int channel, int r,
-                              int c, int total, int in_h, int in_w, int kernel_h, int kernel_w,
-                              int stride_h, int stride_w, int dilation_h, int dilation_w, int pad_h,
-                              int pad_w) {
+/* The window of one plane for 16 columns, @inside as loads_inside() says. */
+static float16 depthwise_taps(__global const float *x, __global const float *w, bool inside,
+                              int plane, int y0, int x0, int total, int in_h, int in_w,
+                              int kernel_h, int kernel_w, int stride, int dilation_h,
+                              int dilation_w) {
   float16 s = 0.0f;
-  for (int i = 0; i < kernel_h; i++) {
-    const int y = r * stride_h + i * dilation_h - pad_h;
-    if (y < 0 || y >= in_h)
-      continue;
-    for (int j = 0; j < kernel_w; j++)
-      s += w[i * kernel_w + j] * load_row(x, (channel * in_h + y) * in_w,
-                                          c * stride_w + j * dilation_w - pad_w, stride_w, in_w,
-                                          total);
+  for (int j = 0; j < kernel_w; j++) {
+    const int col = x0 + j * dilation_w;
+    const int16 mask = row_mask(col, stride, in_w);
+    for (int i = 0; i < kernel_h; i++) {
+      const int y = y0 + i * dilation_h, row = (plane * in_h + y) * in_w;
+      if (y < 0 || y >= in_h)
+        continue;
+      s += w[i * kernel_w + j] * (inside ? load_masked(x + row + col, stride, mask, 0.0f)
+                                         : load_row(x, row, col, stride, in_w, total, 0.0f));
+    }
   }
   return s;
 }
 
-#define TAPS(kernel_h, kernel_w, stride, dilation)                                                 \
-  depthwise_taps(x, w, in_channel, r, c, total, in_h, in_w, kernel_h, kernel_w, stride, stride,    \
-                 dilation, dilation, pad_h, pad_w)
+#define TAPS(kernel_h, kernel_w, stride)                                                           \
+  depthwise_taps(x, w, true, in_plane, y0, x0, total, in_h, in_w, kernel_h, kernel_w, stride, 1, 1)
 
-/* Items: (16 columns, row, picture and output channel). */
+/* One input channel per group. Weights: taps of a channel side by side, then the biases. The sizes
+ * that networks use get loops of known length: called with constants.
+ * Items: (16 columns, row, picture and output channel). */
 __kernel void conv_depthwise(__global const float *x, int x_offset, __global const float *packed,
                              int packed_offset, __global float *out, int out_offset,
-                             EPILOGUE_PARAMS, int groups, int group_in, int group_out, int batch,
-                             int in_h, int in_w, int out_h, int out_w, int kernel_h, int kernel_w,
-                             int stride_h, int stride_w, int dilation_h, int dilation_w, int pad_h,
-                             int pad_w) {
+                             EPILOGUE_PARAMS, WINDOW_PARAMS) {
   const int c = (int)get_global_id(0) * 16, r = get_global_id(1), z = get_global_id(2);
   const int channels = groups * group_out;
   if (c >= out_w || r >= out_h || z >= batch * channels)
     return;
   const int channel = z % channels, n = out_w - c;
-  const int in_channel = z / channels * groups + channel / group_out;
+  const int in_plane = z / channels * groups + channel / group_out;
   const int total = batch * groups * in_h * in_w;
+  const int y0 = r * stride_h - pad_h, x0 = c * stride_w - pad_w;
+  const bool inside = loads_inside(in_plane, in_plane, in_h, in_w, max(y0, 0),
+                                   min(y0 + (kernel_h - 1) * dilation_h + 1, in_h), x0,
+                                   x0 + (kernel_w - 1) * dilation_w, stride_w, total);
+  const bool plain = inside && dilation_h == 1 && dilation_w == 1 && kernel_h == kernel_w;
   x += x_offset;
   packed += packed_offset;
   __global const float *w = packed + channel * kernel_h * kernel_w;
-  const bool plain = dilation_h == 1 && dilation_w == 1 && stride_h == stride_w;
   float16 s;
-  if (plain && kernel_h == 3 && kernel_w == 3 && stride_w == 1)
-    s = TAPS(3, 3, 1, 1);
-  else if (plain && kernel_h == 3 && kernel_w == 3 && stride_w == 2)
-    s = TAPS(3, 3, 2, 1);
-  else if (plain && kernel_h == 5 && kernel_w == 5 && stride_w == 1)
-    s = TAPS(5, 5, 1, 1);
+  if (plain && kernel_w == 3 && stride_w == 1)
+    s = TAPS(3, 3, 1);
+  else if (plain && kernel_w == 3 && stride_w == 2)
+    s = TAPS(3, 3, 2);
+  else if (plain && kernel_w == 5 && stride_w == 1)
+    s = TAPS(5, 5, 1);
   else
-    s = depthwise_taps(x, w, in_channel, r, c, total, in_h, in_w, kernel_h, kernel_w, stride_h,
-                       stride_w, dilation_h, dilation_w, pad_h, pad_w);
+    s = depthwise_taps(x, w, inside, in_plane, y0, x0, total, in_h, in_w, kernel_h, kernel_w,
+                       stride_w, dilation_h, dilation_w);
   s += packed[channels * kernel_h * kernel_w + channel];
   const int at = z * out_h * out_w + r * out_w + c;
-  store_n(epilogue16(s, at, n, EPILOGUE_ARGS), out + out_offset + at, n);
+  store_n(epilogue16(s, at, 1, n, EPILOGUE_ARGS), out + out_offset + at, n);
 }
 
 /* Transposed: each output element gathers the input elements whose kernels reach it. Weights: input
- * channel, output channel of the group, row, column; then the biases.
- * Items: (column, row, picture and output channel). */
+ * channel, output channel of the group, row, column; then the biases. The columns of an item are
+ * stride_w apart: the same taps reach all, from neighbouring input columns.
+ * Items: (16 columns of a phase, phases one behind the other; row; picture and output channel). */
 __kernel void conv_transpose(__global const float *x, int x_offset, __global const float *packed,
                              int packed_offset, __global float *out, int out_offset,
-                             EPILOGUE_PARAMS, int groups, int group_in, int group_out, int batch,
-                             int in_h, int in_w, int out_h, int out_w, int kernel_h, int kernel_w,
-                             int stride_h, int stride_w, int dilation_h, int dilation_w, int pad_h,
-                             int pad_w) {
-  const int c = get_global_id(0), r = get_global_id(1), z = get_global_id(2);
-  const int channels = groups * group_out;
+                             EPILOGUE_PARAMS, WINDOW_PARAMS) {
+  const int g = get_global_id(0), r = get_global_id(1), z = get_global_id(2);
+  const int channels = groups * group_out, phase = g % stride_w, t = g / stride_w * 16;
+  const int c = phase + t * stride_w;
   if (c >= out_w || r >= out_h || z >= batch * channels)
     return;
-  const int channel = z % channels, group = channel / group_out;
+  const int channel = z % channels, group = channel / group_out, n = (out_w - c - 1) / stride_w + 1;
   const int kernel_size = kernel_h * kernel_w, in_plane = in_h * in_w;
+  const int in_first = (z / channels * groups + group) * group_in;
+  const int total = batch * groups * group_in * in_plane;
   packed += packed_offset;
-  x += x_offset + (z / channels * groups + group) * group_in * in_plane;
+  x += x_offset;
   __global const float *w =
       packed + (group * group_in * group_out + channel % group_out) * kernel_size;
-  float s = packed[groups * group_in * group_out * kernel_size + channel];
+  float16 s = packed[groups * group_in * group_out * kernel_size + channel];
   for (int i = 0; i < kernel_h; i++) {
     const int y = r + pad_h - i * dilation_h;
     if (y < 0 || y % stride_h != 0 || y / stride_h >= in_h)
       continue;
     for (int j = 0; j < kernel_w; j++) {
-      const int col = c + pad_w - j * dilation_w;
-      if (col < 0 || col % stride_w != 0 || col / stride_w >= in_w)
+      const int from = phase + pad_w - j * dilation_w;
+      if (from % stride_w != 0)
         continue;
-      __global const float *from = x + y / stride_h * in_w + col / stride_w;
+      const int col = from / stride_w + t, row = in_first * in_plane + y / stride_h * in_w;
       __global const float *tap = w + i * kernel_w + j;
       for (int k = 0; k < group_in; k++)
-        s += from[k * in_plane] * tap[k * group_out * kernel_size];
+        s += tap[k * group_out * kernel_size] *
+             load_row(x, row + k * in_plane, col, 1, in_w, total, 0.0f);
     }
   }
   const int at = z * out_h * out_w + r * out_w + c;
-  out[out_offset + at] = epilogue1(s, at, EPILOGUE_ARGS);
+  store_strided(epilogue16(s, at, stride_w, n, EPILOGUE_ARGS), out + out_offset + at, stride_w, n);
 }

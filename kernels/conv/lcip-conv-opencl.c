@@ -168,7 +168,7 @@ static void push_window(LcipClArgs *args, const ConvSizes *sizes) {
 }
 
 static gboolean conv_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, GError **error) {
-  static const gsize row_local[] = {1, 8, 4}, element_local[] = {16, 4, 1};
+  static const gsize local[] = {1, 8, 4};
   static const char *const functions[] = {
       [CONV_GENERAL] = "conv_general",
       [CONV_DEPTHWISE] = "conv_depthwise",
@@ -184,12 +184,14 @@ static gboolean conv_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, GE
   const gsize channels =
       (gsize)sizes.groups *
       (variant == CONV_GENERAL ? ceil_div(sizes.group_out, TILE) : (gsize)sizes.group_out);
-  const gsize global[] = {ceil_div(sizes.window.out[2], transposed ? 1 : 16),
-                          (gsize)sizes.window.out[1], (gsize)sizes.batch * channels};
+  /* A transposed convolution takes the columns of each phase of its stride apart. */
+  const gint64 phases = transposed ? sizes.window.stride[2] : 1;
+  const gsize columns = (gsize)phases * ceil_div(sizes.window.out[2], 16 * phases);
+  const gsize global[] = {columns, (gsize)sizes.window.out[1], (gsize)sizes.batch * channels};
   LcipClArgs args = lcip_cl_args_begin(queue, functions[variant], error);
   push_tensors(&args, call, &sizes);
   push_window(&args, &sizes);
-  return lcip_cl_args_launch(&args, 3, global, transposed ? element_local : row_local);
+  return lcip_cl_args_launch(&args, 3, global, local);
 }
 
 static const char *const conv_opencl_operators[] = {"Conv", "ConvTranspose", NULL};

@@ -7,7 +7,7 @@ __kernel void eltwise_unary(__global const float *in, int in_offset, __global fl
   if (n <= 0)
     return;
   const float16 v = load_n(in + in_offset + at, n);
-  store_n(epilogue16(v, at, n, EPILOGUE_ARGS), out + out_offset + at, n);
+  store_n(epilogue16(v, at, 1, n, EPILOGUE_ARGS), out + out_offset + at, n);
 }
 
 enum {
@@ -75,5 +75,5 @@ __kernel void eltwise_binary(__global const float *a, int a_offset, __global con
   const float16 x = load_strided(a + a_offset + a_at + c * a_step, a_step, n);
   const float16 y = load_strided(b + b_offset + b_at + c * b_step, b_step, n);
   const int at = row * length + c;
-  store_n(epilogue16(binary16(kind, x, y), at, n, EPILOGUE_ARGS), out + out_offset + at, n);
+  store_n(epilogue16(binary16(kind, x, y), at, 1, n, EPILOGUE_ARGS), out + out_offset + at, n);
 }

@@ -11,7 +11,7 @@
     float16 v = s##i * alpha;                                                                      \
     if (beta != 0.0f)                                                                              \
       v += beta * load_strided(c + c_offset + (m + i) * c_row + c0 * c_col, c_col, n);             \
-    store_n(epilogue16(v, at, n, EPILOGUE_ARGS), out + out_offset + at, n);                        \
+    store_n(epilogue16(v, at, 1, n, EPILOGUE_ARGS), out + out_offset + at, n);                     \
   }
 
 /* Items: (16 columns, 4 rows, matrix). */

@@ -63,7 +63,7 @@ static void push_window(LcipClArgs *args, const LcipWindow *window, gint64 plane
 }
 
 static gboolean pool_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, GError **error) {
-  static const gsize local[] = {16, 4, 1};
+  static const gsize local[] = {1, 8, 4};
   const LcipShape *x = &call->inputs[0].shape;
   const gint64 planes = x->dims[0] * x->dims[1];
   LcipWindow window;
@@ -74,7 +74,7 @@ static gboolean pool_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, GE
   if (covers_plane(&window))
     return enqueue_global(call, planes, queue, error);
   const gboolean average = is_average(call->step);
-  const gsize global[] = {(gsize)window.out[2], (gsize)window.out[1], (gsize)planes};
+  const gsize global[] = {(gsize)(window.out[2] + 15) / 16, (gsize)window.out[1], (gsize)planes};
   LcipClArgs args = lcip_cl_args_begin(queue, average ? "pool_average" : "pool_max", error);
   lcip_cl_args_view(&args, &call->inputs[0]);
   lcip_cl_args_view(&args, &call->outputs[0]);

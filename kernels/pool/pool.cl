@@ -5,49 +5,53 @@
       int stride_w, int dilation_h, int dilation_w, int pad_h, int pad_w, int pad_end_h,           \
       int pad_end_w
 
-/* Items: (column, row, plane). NaN is greater than all. */
+/* Items: (16 columns, row, plane). NaN is greater than all. */
 __kernel void pool_max(__global const float *x, int x_offset, __global float *out, int out_offset,
                        POOL_PARAMS) {
-  const int c = get_global_id(0), r = get_global_id(1), plane = get_global_id(2);
+  const int c = (int)get_global_id(0) * 16, r = get_global_id(1), plane = get_global_id(2);
   if (c >= out_w || r >= out_h || plane >= planes)
     return;
-  x += x_offset + plane * in_h * in_w;
-  float best = -INFINITY;
+  const int total = planes * in_h * in_w;
+  float16 best = -INFINITY;
   for (int i = 0; i < kernel_h; i++) {
     const int y = r * stride_h + i * dilation_h - pad_h;
     if (y < 0 || y >= in_h)
       continue;
     for (int j = 0; j < kernel_w; j++) {
-      const int col = c * stride_w + j * dilation_w - pad_w;
-      if (col < 0 || col >= in_w)
-        continue;
-      const float v = x[y * in_w + col];
-      best = v > best || isnan(v) ? v : best;
+      const float16 v =
+          load_row(x + x_offset, (plane * in_h + y) * in_w, c * stride_w + j * dilation_w - pad_w,
+                   stride_w, in_w, total, -INFINITY);
+      best = select(best, v, isgreater(v, best) | isnan(v));
     }
   }
-  out[out_offset + (plane * out_h + r) * out_w + c] = best;
+  store_n(best, out + out_offset + (plane * out_h + r) * out_w + c, out_w - c);
 }
 
-/* @include_pad: padding counts as zeros. Items: (column, row, plane). */
+/* @include_pad: padding counts as zeros. Items: (16 columns, row, plane). */
 __kernel void pool_average(__global const float *x, int x_offset, __global float *out,
                            int out_offset, POOL_PARAMS, int include_pad) {
-  const int c = get_global_id(0), r = get_global_id(1), plane = get_global_id(2);
+  const int c = (int)get_global_id(0) * 16, r = get_global_id(1), plane = get_global_id(2);
   if (c >= out_w || r >= out_h || plane >= planes)
     return;
-  x += x_offset + plane * in_h * in_w;
-  float sum = 0.0f;
-  int count = 0;
+  const int total = planes * in_h * in_w;
+  float16 sum = 0.0f;
+  int16 count = 0;
   for (int i = 0; i < kernel_h; i++) {
     const int y = r * stride_h + i * dilation_h - pad_h;
+    const bool row_inside = y >= 0 && y < in_h;
+    if (!row_inside && (!include_pad || y >= in_h + pad_end_h))
+      continue;
     for (int j = 0; j < kernel_w; j++) {
       const int col = c * stride_w + j * dilation_w - pad_w;
-      const bool inside = y >= 0 && y < in_h && col >= 0 && col < in_w;
-      if (inside)
-        sum += x[y * in_w + col];
-      count += inside || (include_pad && y < in_h + pad_end_h && col < in_w + pad_end_w);
+      if (row_inside)
+        sum += load_row(x + x_offset, (plane * in_h + y) * in_w, col, stride_w, in_w, total, 0.0f);
+      /* A mask's true is -1. */
+      count -= include_pad ? (col + LANES * stride_w) < (in_w + pad_end_w)
+                           : row_mask(col, stride_w, in_w);
     }
   }
-  out[out_offset + (plane * out_h + r) * out_w + c] = count > 0 ? sum / (float)count : 0.0f;
+  const float16 average = select((float16)(0.0f), sum / convert_float16(count), count > 0);
+  store_n(average, out + out_offset + (plane * out_h + r) * out_w + c, out_w - c);
 }
 
 #define GLOBAL_ITEMS 32
