@@ -392,8 +392,8 @@ const LcipCliCommand lcip_cli_run = {
     .arguments = "GRAPH.xml|MODEL.onnx",
     .summary = "Run a graph on pictures, a camera or tensors",
     .description =
-        "Results go to standard output, messages to standard error. Boxes are x0, y0, x1, y1 in "
-        "pixels of the source. Ctrl+C ends a run without --frames.\n\n"
+        "Results go to standard output, messages to standard error. Boxes are x0, y0, x1, y1\n"
+        "in pixels of the source. Ctrl+C ends a run without --frames.\n\n"
         "Examples:\n"
         "  lcip run graphs/blazeface-back.xml --source photo.jpg --output out\n"
         "      finds the faces in photo.jpg; out/frame-000000.png shows them\n"
