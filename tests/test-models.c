@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lcip-io.h"
+#include "lcip-plan.h"
 
 /* The example networks against what ONNX Runtime made of them (tests/goldens/make-goldens.py), and
  * against what is in the picture. */
@@ -169,6 +170,138 @@ static void test_demo_faces(void) {
   g_assert_cmpuint(n_with_face, >=, 95);
 }
 
+/* ---- the mask ---- */
+
+/* Region: rows and columns of the 256x256 mask. */
+typedef struct {
+  const char *what;
+  guint y0, y1, x0, x1;
+  gboolean is_person;
+} Region;
+
+static double region_mean(const float *mask, const Region *region) {
+  double sum = 0;
+  for (guint y = region->y0; y < region->y1; y++)
+    for (guint x = region->x0; x < region->x1; x++)
+      sum += mask[y * INPUT_SIZE + x];
+  return sum / ((region->y1 - region->y0) * (region->x1 - region->x0));
+}
+
+static void test_mask(void) {
+  static const Region regions[] = {{"head", 32, 64, 96, 136, TRUE},
+                                   {"suit", 160, 224, 64, 112, TRUE},
+                                   {"flag", 16, 96, 0, 48, FALSE},
+                                   {"rocket", 0, 96, 192, 256, FALSE}};
+  if (skip_without_pictures())
+    return;
+  g_autofree char *graph = lcip_test_source("graphs/selfie-segmentation.xml");
+  g_autofree char *picture = lcip_test_source("data/demo/astronaut.png");
+  g_autofree char *out = lcip_test_temp("mask");
+  g_autofree char *npy = g_build_filename(out, "mask.npy", NULL);
+  g_autoptr(JsonObject) run =
+      lcip_test_json("run", graph, "--source", picture, "--output", out, "--json", NULL);
+  lcip_test_check_schema(run, "lcip-run");
+  g_autoptr(GError) error = NULL;
+  g_autoptr(LcipTensor) mask = lcip_npy_read(npy, &error);
+  g_assert_no_error(error);
+  g_assert_cmpint(lcip_shape_count(lcip_tensor_get_shape(mask)), ==, INPUT_SIZE * INPUT_SIZE);
+  for (guint i = 0; i < G_N_ELEMENTS(regions); i++) {
+    double mean = region_mean(lcip_tensor_get_data(mask), &regions[i]);
+    g_test_message("%s: %g", regions[i].what, mean);
+    if (regions[i].is_person)
+      g_assert_cmpfloat(mean, >, 0.9);
+    else
+      g_assert_cmpfloat(mean, <, 0.05);
+  }
+}
+
+/* ---- half of a graph on OpenCL ---- */
+
+static gboolean skip_without_opencl(void) {
+  g_autoptr(JsonObject) devices = lcip_test_json("devices", "--json", NULL);
+  JsonArray *list = json_object_get_array_member(devices, "devices");
+  for (guint i = 0; i < json_array_get_length(list); i++)
+    if (strcmp(json_object_get_string_member(json_array_get_object_element(list, i), "kind"),
+               "opencl") == 0)
+      return FALSE;
+  g_test_skip("there is no OpenCL device");
+  return TRUE;
+}
+
+/* Writes the face detector with every actor that an OpenCL lane can run, of the first half in
+ * firing order, on such a lane. */
+static void write_half_mapped(const char *path) {
+  g_autoptr(GError) error = NULL;
+  g_autofree char *original = lcip_test_source("graphs/blazeface-back.xml");
+  g_autoptr(LcipGraph) graph = lcip_graph_load(original, NULL, &error);
+  g_assert_no_error(error);
+  lcip_graph_ensure_defaults(graph);
+  if (!lcip_graph_find_lane(graph, "Half"))
+    lcip_graph_add_lane(graph, "Half", LCIP_LANE_OPENCL, 0, NULL);
+  LcipMapping *mapping = lcip_graph_find_mapping(graph, NULL);
+  g_autofree int *order = lcip_graph_order(graph, NULL);
+  for (guint i = 0; i < graph->actors->len; i++) {
+    gboolean is_half =
+        i < graph->actors->len / 2 && lcip_lane_can_run(graph, order[i], LCIP_LANE_OPENCL, NULL);
+    lcip_mapping_assign(mapping, lcip_graph_actor(graph, order[i])->id,
+                        is_half ? "Half" : lcip_graph_first_cpu_lane(graph)->name);
+  }
+  lcip_xml_write(graph, path, &error);
+  g_assert_no_error(error);
+}
+
+/* Compute, copy, wait and idle of a lane make up the frame time. */
+static void check_lane_times(JsonObject *profile) {
+  double frame_ms = json_object_get_double_member(profile, "frame_ms");
+  JsonArray *lanes = json_object_get_array_member(profile, "lanes");
+  for (guint i = 0; i < json_array_get_length(lanes); i++) {
+    JsonObject *lane = json_array_get_object_element(lanes, i);
+    double sum = json_object_get_double_member(lane, "compute_ms") +
+                 json_object_get_double_member(lane, "copy_ms") +
+                 json_object_get_double_member(lane, "wait_ms") +
+                 json_object_get_double_member(lane, "idle_ms");
+    g_test_message("%s: %g of %g ms", json_object_get_string_member(lane, "name"), sum, frame_ms);
+    g_assert_cmpfloat(fabs(sum - frame_ms), <=, 0.02 * frame_ms);
+  }
+}
+
+static double lane_compute(JsonObject *run, const char *name) {
+  JsonArray *lanes =
+      json_object_get_array_member(json_object_get_object_member(run, "profile"), "lanes");
+  for (guint i = 0; i < json_array_get_length(lanes); i++) {
+    JsonObject *lane = json_array_get_object_element(lanes, i);
+    if (strcmp(json_object_get_string_member(lane, "name"), name) == 0)
+      return json_object_get_double_member(lane, "compute_ms");
+  }
+  return 0;
+}
+
+static void test_half_on_opencl(void) {
+  enum { N_FRAMES = 30 };
+  if (skip_without_pictures() || skip_without_opencl())
+    return;
+  g_autofree char *whole = lcip_test_source("graphs/blazeface-back.xml");
+  g_autofree char *half = lcip_test_temp("half.xml");
+  write_half_mapped(half);
+  g_autoptr(JsonObject) expected =
+      lcip_test_json("run", whole, "--source", "demo", "--frames", "30", "--json", NULL);
+  g_autoptr(JsonObject) found = lcip_test_json("run", half, "--source", "demo", "--frames", "30",
+                                               "--profile", "--json", NULL);
+  for (guint i = 0; i < N_FRAMES; i++) {
+    JsonArray *wanted = detections_of(expected, i), *got = detections_of(found, i);
+    g_assert_cmpuint(json_array_get_length(got), ==, json_array_get_length(wanted));
+    for (guint k = 0; k < json_array_get_length(wanted); k++) {
+      double a[4], b[4];
+      read_box(wanted, k, a);
+      read_box(got, k, b);
+      for (guint c = 0; c < 4; c++)
+        g_assert_cmpfloat_with_epsilon(a[c], b[c], 0.1);
+    }
+  }
+  check_lane_times(json_object_get_object_member(found, "profile"));
+  g_assert_cmpfloat(lane_compute(found, "Half"), >, 0);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   for (guint i = 0; i < G_N_ELEMENTS(goldens); i++) {
@@ -177,6 +310,8 @@ int main(int argc, char **argv) {
   }
   g_test_add_func("/models/face", test_face);
   g_test_add_func("/models/demo-faces", test_demo_faces);
+  g_test_add_func("/models/mask", test_mask);
+  g_test_add_func("/models/half-on-opencl", test_half_on_opencl);
   int result = g_test_run();
   lcip_test_clean();
   return result;

@@ -249,9 +249,11 @@ static gboolean bench_graph(const char *path, const BenchArgs *args, GError **er
   if (!graph)
     return FALSE;
   lcip_graph_ensure_defaults(graph);
-  if (!preload_picture(&inputs, graph, error))
+  g_autoptr(GHashTable) bindings = lcip_cli_bind_lanes(graph, &args->plan, error);
+  if (!bindings || !preload_picture(&inputs, graph, error))
     return FALSE;
-  g_autoptr(LcipPlan) plan = lcip_cli_plan(path, graph, &args->plan, &inputs, cancellable, error);
+  g_autoptr(LcipPlan) plan =
+      lcip_cli_plan(path, graph, &args->plan, bindings, &inputs, cancellable, error);
   return plan && measure(path, plan, &inputs, args, &bench, error);
 }
 

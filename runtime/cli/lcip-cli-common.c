@@ -36,7 +36,7 @@ gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entri
   if (n >= min && (max == 0 || n <= max))
     return TRUE;
   g_autofree char *message = n < min
-                                 ? g_strdup_printf("expected %s", command->arguments)
+                                 ? g_strdup_printf("an argument is missing: %s", command->arguments)
                                  : g_strdup_printf("unexpected argument '%s'", (*argv)[max + 1]);
   note_usage(command, message);
   return FALSE;

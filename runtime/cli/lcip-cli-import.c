@@ -51,8 +51,8 @@ static gboolean import_model(const char *path, const char *output, char **shapes
   if (!lcip_xml_write(graph, output, error))
     return FALSE;
   lcip_cli_note_problems(path, graph, problems);
-  g_print("%s: %u actors, %u inputs, %u outputs\n", output, graph->actors->len, graph->inputs->len,
-          graph->outputs->len);
+  g_print("%s: %u actors, %u input(s), %u output(s)\n", output, graph->actors->len,
+          graph->inputs->len, graph->outputs->len);
   return TRUE;
 }
 

@@ -65,20 +65,26 @@ static gboolean check_mapping(const LcipGraph *graph, const char *name, GError *
   return FALSE;
 }
 
-LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArgs *args,
-                        const LcipCliInputs *inputs, GCancellable *cancellable, GError **error) {
+GHashTable *lcip_cli_bind_lanes(const LcipGraph *graph, const LcipCliPlanArgs *args,
+                                GError **error) {
   g_autoptr(GHashTable) bindings = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-  g_autoptr(GPtrArray) problems = lcip_problems_new();
   if (!check_mapping(graph, args->mapping, error))
     return NULL;
   for (guint i = 0; args->lanes && args->lanes[i]; i++)
     if (!bind_lane(bindings, graph, args->lanes[i], error))
       return NULL;
+  return g_steal_pointer(&bindings);
+}
+
+LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArgs *args,
+                        GHashTable *bindings, const LcipCliInputs *inputs,
+                        GCancellable *cancellable, GError **error) {
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
   LcipPlanOptions options = {
       .mapping = args->mapping,
       .bindings = bindings,
-      .source_sizes = inputs ? inputs->source_sizes : NULL,
-      .input_shapes = inputs ? inputs->shapes : NULL,
+      .source_sizes = inputs->source_sizes,
+      .input_shapes = inputs->shapes,
       .pinned = args->pinned,
       .threads = (guint)MAX(args->threads, 0),
   };

@@ -324,10 +324,12 @@ static gboolean run_graph(const char *path, const RunArgs *args, GError **error)
   if (!graph)
     return FALSE;
   lcip_graph_ensure_defaults(graph);
-  if (!open_inputs(&inputs, graph, args, error) ||
+  g_autoptr(GHashTable) bindings = lcip_cli_bind_lanes(graph, &args->plan, error);
+  if (!bindings || !open_inputs(&inputs, graph, args, error) ||
       (args->output_dir && !check_output_names(graph, error)))
     return FALSE;
-  g_autoptr(LcipPlan) plan = lcip_cli_plan(path, graph, &args->plan, &inputs, cancellable, error);
+  g_autoptr(LcipPlan) plan =
+      lcip_cli_plan(path, graph, &args->plan, bindings, &inputs, cancellable, error);
   if (!plan || !delivery_open(&delivery, graph, args, cancellable, &json, error))
     return FALSE;
   return run_plan(path, plan, &inputs, &delivery, &json, error);
@@ -392,8 +394,8 @@ const LcipCliCommand lcip_cli_run = {
     .arguments = "GRAPH.xml|MODEL.onnx",
     .summary = "Run a graph on pictures, a camera or tensors",
     .description =
-        "Results go to standard output, messages to standard error. Boxes are x0, y0, x1, y1 in "
-        "pixels of the source. Ctrl+C ends a run without --frames.\n\n"
+        "Results go to standard output, messages to standard error. Boxes are x0, y0, x1, y1\n"
+        "in pixels of the source. Ctrl+C ends a run without --frames.\n\n"
         "Examples:\n"
         "  lcip run graphs/blazeface-back.xml --source photo.jpg --output out\n"
         "      finds the faces in photo.jpg; out/frame-000000.png shows them\n"

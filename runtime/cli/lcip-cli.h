@@ -90,9 +90,14 @@ int lcip_cli_find_source(const LcipGraph *graph);
 gboolean lcip_cli_parse_shape(const LcipGraph *graph, const char *argument, guint *input,
                               LcipShape *shape, GError **error);
 
+/** lcip_cli_bind_lanes: lane name -> device id, as --lane says. An unknown mapping, lane or device
+ * is wrong usage; the message lists what there is. Transfer full. */
+GHashTable *lcip_cli_bind_lanes(const LcipGraph *graph, const LcipCliPlanArgs *args,
+                                GError **error);
 /** lcip_cli_plan: compiles @graph; problems go to standard error. */
 LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArgs *args,
-                        const LcipCliInputs *inputs, GCancellable *cancellable, GError **error);
+                        GHashTable *bindings, const LcipCliInputs *inputs,
+                        GCancellable *cancellable, GError **error);
 
 /** lcip_cli_json_frame: what @frame's sinks and graph outputs received.
  * @picture: file that the annotated picture was written to, or NULL. */
