@@ -82,3 +82,10 @@ void lcip_broadcast_row(const LcipBroadcast *b, gsize row, gsize *offsets) {
       offsets[k] += at * (gsize)b->strides[k][i];
   }
 }
+
+void lcip_broadcast_element(const LcipBroadcast *b, gsize index, gsize *offsets) {
+  const gsize length = MAX(b->row_length, 1);
+  lcip_broadcast_row(b, index / length, offsets);
+  for (guint k = 0; k < b->n_inputs; k++)
+    offsets[k] += index % length * (gsize)b->row_strides[k];
+}

@@ -27,5 +27,7 @@ void lcip_broadcast_init(LcipBroadcast *broadcast, const LcipShape *out, guint n
                          const LcipShape *const *shapes);
 /** lcip_broadcast_row: where row @row begins in each input; in the output at row * row_length. */
 void lcip_broadcast_row(const LcipBroadcast *broadcast, gsize row, gsize *offsets);
+/** lcip_broadcast_element: where element @index of the output lies in each input. */
+void lcip_broadcast_element(const LcipBroadcast *broadcast, gsize index, gsize *offsets);
 
 G_END_DECLS

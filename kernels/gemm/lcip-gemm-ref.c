@@ -47,12 +47,9 @@ static gboolean run_matmul(const LcipCall *call, LcipTeam *team, GError **error)
     return FALSE;
   const LcipShape *shapes[] = {&matmul.a_batch, &matmul.b_batch};
   lcip_broadcast_init(&batches, &matmul.batch, 2, shapes);
-  const gsize length = MAX(batches.row_length, 1);
   for (gsize i = 0; i < matmul.n_batches; i++) {
     gsize at[LCIP_BROADCAST_MAX];
-    lcip_broadcast_row(&batches, i / length, at);
-    for (guint side = 0; side < 2; side++)
-      at[side] += i % length * (gsize)batches.row_strides[side];
+    lcip_broadcast_element(&batches, i, at);
     GemmJob job = {.gemm = {.m = matmul.m, .n = matmul.n, .k = matmul.k, .alpha = 1},
                    .a = (const float *)call->inputs[0].data + at[0] * matmul.m * matmul.k,
                    .b = (const float *)call->inputs[1].data + at[1] * matmul.k * matmul.n,
