@@ -239,7 +239,7 @@ static const KernelCase kernel_cases[] = {
     {"Gather", "f:2x5x3 x:1,1", "axis=1"},
     {"Gather", "d:6 x:3", ""},
     {"Cast", "f:3x5", "to=7"},
-    {"Cast", "n:35", "to=6"},
+    {"Cast", "f:35", "to=6"},
     {"Cast", "d:9", "to=1"},
     {"Cast", "f:9", "to=9"},
 
@@ -249,7 +249,7 @@ static const KernelCase kernel_cases[] = {
     {"ReduceSum", "d:2x3 i:-1", ""},
     {"ReduceSum", "f:2x3", "noop_with_empty_axes=1"},
     {"ReduceMax", "f:2x3x5x7 i:0,2", ""},
-    {"ReduceMax", "n:2x3 i:1", ""},
+    {"ReduceMax", "f:2x3 i:1", ""},
 
     {"Resize", "f:1x3x4x5 - - i:1,3,8,10", "mode=linear"},
     {"Resize", "f:1x17x7x5 - - i:1,17,4,9",
