@@ -137,6 +137,12 @@ LCIP_INLINE vf v_exp(vf x) {
   return (vf)((vi)p + ((vi)shifted << 23));
 }
 
+/* The whole range: half the exponent, squared, overflows to infinity where e^x does. */
+LCIP_INLINE vf v_exp_full(vf x) {
+  const vf root = v_exp(x * 0.5f);
+  return root * root;
+}
+
 LCIP_INLINE vf v_sigmoid(vf x) {
   return 1.0f / (1.0f + v_exp(-x));
 }
@@ -160,7 +166,7 @@ LCIP_INLINE vf v_tail_op(const LcipTailOp *op, vf x) {
   case LCIP_TAIL_TANH:
     return v_tanh(x);
   case LCIP_TAIL_EXP:
-    return v_exp(x);
+    return v_exp_full(x);
   case LCIP_TAIL_ABS:
     return (vf)((vi)x & 0x7fffffff);
   case LCIP_TAIL_NEG:
