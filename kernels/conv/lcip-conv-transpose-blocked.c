@@ -16,6 +16,7 @@ typedef struct {
   LcipTail tail;
   const LcipCall *call;
   const float *weights, *biases;
+  gint64 places[MAX_DENSE_RESULTS];
 } Conv;
 
 static gboolean ints_are(const LcipStep *step, const char *name, gint64 a, gint64 b, gint64 none) {
@@ -158,16 +159,23 @@ static void store_blocked(const Conv *conv, gint64 n, gint64 y, gint64 x, gint64
           (vf)((vi)v_tail(&conv->tail, conv->call, value, at) & mask));
 }
 
+/* The places of the results in a dense output lie at @places from the first. */
 static void store_dense(const Conv *conv, gint64 n, gint64 y, gint64 x, gint64 first, vf value) {
   float lanes[LCIP_LANES];
+  float *out = (float *)conv->call->outputs[0].data +
+               (n * conv->oc * conv->h + y) * conv->kh * conv->w * conv->kw + x * conv->kw;
   v_store(lanes, v_tail(&conv->tail, conv->call, value, 0));
-  for (gint64 r = first; r < first + LCIP_LANES; r++) {
+  const gint64 end = MIN(first + LCIP_LANES, conv->oc * conv->kh * conv->kw);
+  for (gint64 r = first; r < end; r++)
+    out[conv->places[r]] = lanes[r - first];
+}
+
+static void find_places(Conv *conv) {
+  for (gint64 r = 0; r < conv->oc * conv->kh * conv->kw; r++) {
     gint64 oc, place;
-    if (!find_result(conv, r, &oc, &place))
-      return;
-    const gint64 oy = y * conv->kh + place / conv->kw, ox = x * conv->kw + place % conv->kw;
-    const gint64 row = (n * conv->oc + oc) * conv->h * conv->kh + oy;
-    ((float *)conv->call->outputs[0].data)[row * conv->w * conv->kw + ox] = lanes[r - first];
+    find_result(conv, r, &oc, &place);
+    const gint64 row = oc * conv->h * conv->kh + place / conv->kw;
+    conv->places[r] = row * conv->w * conv->kw + place % conv->kw;
   }
 }
 
@@ -214,6 +222,8 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   conv.w = in->dims[3];
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + conv.results * conv.c;
+  if (conv.dense)
+    find_places(&conv);
   conv.parts = lcip_blocks(conv.h * conv.w, CHUNK_PIXELS);
   lcip_team_run(team, (guint)(in->dims[0] * conv.parts), run_chunk, &conv);
   return TRUE;

@@ -42,12 +42,25 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
   return TRUE;
 }
 
-/* Taps [*begin, *end) of a window of @kernel taps that fall into 0 .. @limit - 1. */
-static void taps_inside(gint64 first, gint64 limit, gint64 kernel, gint64 dilation, gint64 *begin,
-                        gint64 *end) {
-  *begin = first < 0 ? MIN(lcip_blocks(-first, dilation), kernel) : 0;
-  *end = first < limit ? MIN(lcip_blocks(limit - first, dilation), kernel) : 0;
-  *end = MAX(*end, *begin);
+/* Taps of a window along one dimension that are inside of the input, and how many an average counts
+ * there: with padding, up to its end, which may cut the last window (ceil_mode). */
+typedef struct {
+  gint64 begin, end, count;
+} Taps;
+
+static gint64 taps_below(gint64 first, gint64 limit, gint64 kernel, gint64 dilation) {
+  if (first + (kernel - 1) * dilation < limit)
+    return kernel;
+  return first < limit ? (limit - first + dilation - 1) / dilation : 0;
+}
+
+static Taps find_taps(const Pool *pool, int i, gint64 first, gint64 size) {
+  const gint64 kernel = pool->win.kernel[i], dilation = pool->win.dilation[i];
+  Taps t = {.begin = first < 0 ? MIN((dilation - 1 - first) / dilation, kernel) : 0};
+  t.end = MAX(t.begin, taps_below(first, size, kernel, dilation));
+  t.count = pool->count_padding ? taps_below(first, size + pool->win.pad_end[i], kernel, dilation)
+                                : t.end - t.begin;
+  return t;
 }
 
 LCIP_INLINE vf sum_row(const float *x, gint64 count, gint64 step) {
@@ -67,49 +80,39 @@ LCIP_INLINE vf largest_in_row(vf best, const float *x, gint64 count, gint64 step
   return best;
 }
 
-/* The window's taps at (@y, @x) along both dimensions; with padding: up to its end, which may cut
- * the last window (ceil_mode). */
-typedef struct {
-  gint64 begin[2], end[2];
-  float count;
-} Taps;
-
-static Taps find_taps(const Pool *pool, gint64 y, gint64 x) {
+/* The window whose rows @ys begin at row @y of @plane, and columns @xs at @x. */
+LCIP_INLINE vf pool_window(const Pool *pool, const float *plane, Taps ys, gint64 y, Taps xs,
+                           gint64 x, const gboolean average) {
   const LcipPlaneWindow *w = &pool->win;
-  const gint64 first[2] = {y, x}, size[2] = {pool->h, pool->w};
-  gint64 count = 1;
-  Taps t;
-  for (guint i = 0; i < 2; i++) {
-    gint64 from = 0, to;
-    taps_inside(first[i], size[i], w->kernel[i], w->dilation[i], &t.begin[i], &t.end[i]);
-    taps_inside(first[i], size[i] + w->pad_end[i], w->kernel[i], w->dilation[i], &from, &to);
-    count *= pool->count_padding ? to : t.end[i] - t.begin[i];
+  const gint64 step = w->dilation[1] * LCIP_BLOCK, count = xs.end - xs.begin;
+  const float *first = plane + (x + xs.begin * w->dilation[1]) * LCIP_BLOCK;
+  vf value = v_set1(average ? 0.0f : -INFINITY);
+  for (gint64 ky = ys.begin; ky < ys.end; ky++) {
+    const float *row = first + (y + ky * w->dilation[0]) * pool->w * LCIP_BLOCK;
+    value = average ? value + sum_row(row, count, step) : largest_in_row(value, row, count, step);
   }
-  t.count = (float)count;
-  return t;
+  if (!average)
+    return value;
+  const gint64 counted = ys.count * xs.count;
+  return counted > 0 ? value / (float)counted : v_set1(0.0f);
 }
 
-static void pool_pixel(const Pool *pool, const float *plane, gint64 y, gint64 x, gsize at,
-                       int channels) {
+/* A row of outputs, the first at @at in output 0. */
+LCIP_INLINE void pool_row(const Pool *pool, const float *plane, gint64 oy, gsize at, int channels,
+                          const gboolean average) {
   const LcipPlaneWindow *w = &pool->win;
-  const Taps t = find_taps(pool, y, x);
-  const gint64 step = w->dilation[1] * LCIP_BLOCK, count = t.end[1] - t.begin[1];
+  const gint64 y = oy * w->stride[0] - w->pad_begin[0];
+  const Taps ys = find_taps(pool, 0, y, pool->h);
   float *out = pool->call->outputs[0].data;
   for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES) {
-    vf value = v_set1(pool->average ? 0.0f : -INFINITY);
-    for (gint64 ky = t.begin[0]; ky < t.end[0]; ky++) {
-      const float *row =
-          plane +
-          ((y + ky * w->dilation[0]) * pool->w + x + t.begin[1] * w->dilation[1]) * LCIP_BLOCK +
-          lane;
-      value = pool->average ? value + sum_row(row, count, step)
-                            : largest_in_row(value, row, count, step);
-    }
-    if (pool->average)
-      value = t.count > 0 ? value / t.count : v_set1(0.0f);
-    const gsize here = at + (gsize)lane;
     const vi mask = v_lanes_below(CLAMP(channels - lane, 0, LCIP_LANES));
-    v_store(out + here, (vf)((vi)v_tail(&pool->tail, pool->call, value, here) & mask));
+    for (gint64 ox = 0; ox < pool->ow; ox++) {
+      const gint64 x = ox * w->stride[1] - w->pad_begin[1];
+      const gsize here = at + (gsize)(ox * LCIP_BLOCK + lane);
+      const vf value =
+          pool_window(pool, plane + lane, ys, y, find_taps(pool, 1, x, pool->w), x, average);
+      v_store(out + here, (vf)((vi)v_tail(&pool->tail, pool->call, value, here) & mask));
+    }
   }
 }
 
@@ -121,10 +124,12 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
       (const float *)pool->call->inputs[0].data + row * pool->h * pool->w * LCIP_BLOCK;
   const gint64 end = MIN((part + 1) * pool->chunk_rows, pool->oh);
   for (gint64 oy = part * pool->chunk_rows; oy < end; oy++)
-    for (gint64 ox = 0; ox < pool->ow; ox++)
-      pool_pixel(pool, plane, oy * pool->win.stride[0] - pool->win.pad_begin[0],
-                 ox * pool->win.stride[1] - pool->win.pad_begin[1],
-                 (gsize)(((row * pool->oh + oy) * pool->ow + ox) * LCIP_BLOCK), channels);
+    if (pool->average)
+      pool_row(pool, plane, oy, (gsize)((row * pool->oh + oy) * pool->ow * LCIP_BLOCK), channels,
+               TRUE);
+    else
+      pool_row(pool, plane, oy, (gsize)((row * pool->oh + oy) * pool->ow * LCIP_BLOCK), channels,
+               FALSE);
 }
 
 static void set_window(Pool *pool, const LcipStep *step, const LcipShape *in) {
