@@ -468,10 +468,12 @@ static void test_token_kept(void) {
   lcip_token_unref(token);
   token = lcip_token_pool_acquire(pool, NULL);
   g_assert_true(token->data == data);
-  g_autoptr(LcipTensor) kept = lcip_tensor_ref(token->tensor);
+  LcipTensor *kept = lcip_tensor_ref(token->tensor);
   lcip_token_unref(token);
   token = lcip_token_pool_acquire(pool, NULL);
   g_assert_true(token->data != data);
+  g_assert_true(lcip_tensor_get_data(kept) == data);
+  lcip_tensor_unref(kept);
   lcip_token_unref(token);
   g_assert_cmpuint(lcip_token_pool_size(pool), ==, 1);
   lcip_token_pool_free(pool);

@@ -2,11 +2,13 @@
 #include "lcip-tensor.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct _LcipTensor {
-  gatomicrefcount refs;
+  /* C11, not GLib's: ThreadSanitizer sees the order that it makes. */
+  _Atomic guint refs;
   LcipTensorSpec spec;
   LcipShape shape;
   gsize size_bytes;
@@ -133,7 +135,7 @@ static LcipTensor *tensor_alloc(const LcipTensorSpec *spec) {
   if (!lcip_tensor_spec_bytes(spec, &bytes))
     return NULL;
   LcipTensor *tensor = g_new0(LcipTensor, 1);
-  g_atomic_ref_count_init(&tensor->refs);
+  atomic_init(&tensor->refs, 1);
   tensor->spec = *spec;
   tensor->shape = spec->shape;
   tensor->size_bytes = bytes;
@@ -184,16 +186,16 @@ LcipTensor *lcip_tensor_new_i64(gsize n, const gint64 *values) {
 }
 
 LcipTensor *lcip_tensor_ref(LcipTensor *tensor) {
-  g_atomic_ref_count_inc(&tensor->refs);
+  atomic_fetch_add_explicit(&tensor->refs, 1, memory_order_relaxed);
   return tensor;
 }
 
 gboolean lcip_tensor_is_shared(const LcipTensor *tensor) {
-  return !g_atomic_ref_count_compare((gatomicrefcount *)&tensor->refs, 1);
+  return atomic_load_explicit(&((LcipTensor *)tensor)->refs, memory_order_acquire) != 1;
 }
 
 void lcip_tensor_unref(LcipTensor *tensor) {
-  if (!g_atomic_ref_count_dec(&tensor->refs))
+  if (atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1)
     return;
   free(tensor->allocated);
   g_clear_pointer(&tensor->bytes, g_bytes_unref);

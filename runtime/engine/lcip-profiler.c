@@ -30,7 +30,7 @@ static LcipRecorder *lane_recorder(const LcipPlan *plan, guint lane, guint strea
   const LcipPlanLane *info = g_ptr_array_index(plan->lanes, lane);
   g_autofree char *name = n_streams > 1 ? g_strdup_printf("%s (stream %u)", info->name, stream + 1)
                                         : g_strdup(info->name);
-  return lcip_recorder_new(name, n * (WINDOW_FRAMES + 1), trace);
+  return lcip_recorder_new(name, 2 * n * WINDOW_FRAMES, trace);
 }
 
 LcipProfiler *lcip_profiler_new(LcipPlan *plan, guint64 epoch, guint n_streams,
@@ -239,28 +239,70 @@ static void report_capacity(LcipProfile *profile, guint n_lanes) {
   }
 }
 
-static void report_lanes(LcipProfiler *profiler, Window *window, const GArray *frames,
-                         LcipProfile *profile) {
-  const guint n = profiler->n_streams * profiler->n_lanes;
-  g_autofree GArray **spans = g_new0(GArray *, n + 1);
-  for (guint i = 0; i < n; i++)
-    if (profiler->lanes[i]) {
-      spans[i] = lcip_recorder_copy(profiler->lanes[i]);
-      window_shrink(window, spans[i], frames);
-    }
-  for (guint l = 0; l < profiler->n_lanes; l++)
-    report_lane(profiler, l, window, spans, profile);
-  for (guint i = 0; i < n; i++)
-    g_clear_pointer(&spans[i], g_array_unref);
+/* ---- the report ---- */
+
+/* Capture: copies of all rings, made while the threads go on. */
+typedef struct {
+  GArray *frames;
+  GArray **spans; /* per stream and lane */
+  guint n;
+} Capture;
+
+static void capture_clear(Capture *capture) {
+  for (guint i = 0; i < capture->n; i++)
+    g_clear_pointer(&capture->spans[i], g_array_unref);
+  g_clear_pointer(&capture->spans, g_free);
+  g_clear_pointer(&capture->frames, g_array_unref);
 }
 
-static void report_steps(LcipProfiler *profiler, Window *window, const GArray *frames,
+static gboolean capture_covers(const Capture *capture, const Window *window) {
+  for (guint i = 0; i < capture->n; i++) {
+    const GArray *spans = capture->spans[i];
+    if (spans && spans->len > 0 && g_array_index(spans, LcipSpan, 0).start_ns > window->begin_ns)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* FALSE before the first frame. */
+static gboolean capture_once(LcipProfiler *profiler, Capture *capture, Window *window,
+                             LcipTimes *latency) {
+  capture->frames = lcip_recorder_copy(profiler->frames);
+  capture->n = profiler->n_streams * profiler->n_lanes;
+  capture->spans = g_new0(GArray *, capture->n + 1);
+  if (capture->frames->len == 0)
+    return FALSE;
+  *latency = window_from_frames(window, capture->frames);
+  for (guint i = 0; i < capture->n; i++)
+    if (profiler->lanes[i]) {
+      capture->spans[i] = lcip_recorder_copy(profiler->lanes[i]);
+      window_shrink(window, capture->spans[i], capture->frames);
+    }
+  return TRUE;
+}
+
+/* When this thread was held up between the copies, the lanes' rings may have gone past the window;
+ * then once more. */
+static gboolean capture_all(LcipProfiler *profiler, Capture *capture, Window *window,
+                            LcipTimes *latency) {
+  for (int attempt = 0; attempt < 8; attempt++) {
+    capture_clear(capture);
+    if (!capture_once(profiler, capture, window, latency))
+      return FALSE;
+    if (capture_covers(capture, window))
+      return TRUE;
+  }
+  return TRUE;
+}
+
+static void report_steps(LcipProfiler *profiler, Window *window, GArray *const *spans,
                          LcipProfile *profile) {
   const guint n = profiler->plan->steps->len;
   window->step_ms = g_new0(GArray *, n + 1);
   for (guint i = 0; i < n; i++)
     window->step_ms[i] = g_array_new(FALSE, FALSE, sizeof(double));
-  report_lanes(profiler, window, frames, profile);
+  for (guint l = 0; l < profiler->n_lanes; l++)
+    report_lane(profiler, l, window, spans, profile);
   report_io(profiler->source, window);
   report_io(profiler->sink, window);
   for (guint i = 0; i < n; i++) {
@@ -270,22 +312,30 @@ static void report_steps(LcipProfiler *profiler, Window *window, const GArray *f
   g_free(window->step_ms);
 }
 
-LcipProfile *lcip_profiler_report(LcipProfiler *profiler) {
-  g_autoptr(GArray) frames = lcip_recorder_copy(profiler->frames);
-  if (frames->len == 0)
-    return NULL;
-  Window window = {0};
+static LcipProfile *profile_new(LcipProfiler *profiler) {
   LcipProfile *profile = g_new0(LcipProfile, 1);
   profile->plan = lcip_plan_ref(profiler->plan);
   profile->epoch = profiler->epoch;
   profile->steps = g_new0(LcipTimes, profiler->plan->steps->len + 1);
   profile->transfers = g_new0(LcipTimes, profiler->n_lanes + 1);
   profile->lanes = g_new0(LcipLaneProfile, profiler->n_lanes + 1);
-  profile->latency = window_from_frames(&window, frames);
-  report_steps(profiler, &window, frames, profile);
-  profile->frame_ms = (double)(window.end_ns - window.begin_ns) / 1e6 / window.n_frames;
-  profile->delivered_fps = profile->frame_ms > 0 ? 1000 / profile->frame_ms : 0;
-  report_capacity(profile, profiler->n_lanes);
+  return profile;
+}
+
+LcipProfile *lcip_profiler_report(LcipProfiler *profiler) {
+  Capture capture = {0};
+  Window window = {0};
+  LcipTimes latency;
+  LcipProfile *profile = NULL;
+  if (capture_all(profiler, &capture, &window, &latency)) {
+    profile = profile_new(profiler);
+    profile->latency = latency;
+    report_steps(profiler, &window, capture.spans, profile);
+    profile->frame_ms = (double)(window.end_ns - window.begin_ns) / 1e6 / window.n_frames;
+    profile->delivered_fps = profile->frame_ms > 0 ? 1000 / profile->frame_ms : 0;
+    report_capacity(profile, profiler->n_lanes);
+  }
+  capture_clear(&capture);
   return profile;
 }
 

@@ -235,11 +235,11 @@ static void drop_records(LcipRun *run) {
 static void end_run(LcipRun *run) {
   lcip_run_stop(run);
   pthread_join(run->source_thread, NULL);
-  drop_records(run);
   pthread_mutex_lock(&run->mutex);
   run->ended = TRUE; /* from here on no plan is taken any more */
   pthread_mutex_unlock(&run->mutex);
   lcip_run_free_groups(run);
+  drop_records(run);
   pthread_mutex_lock(&run->mutex);
   run->done = TRUE;
   pthread_cond_broadcast(&run->done_cond);
