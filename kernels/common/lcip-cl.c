@@ -139,14 +139,22 @@ static LcipClDevice *device_new(cl_platform_id platform, cl_device_id id, cl_int
   return device;
 }
 
+#define ICD_NONE (-1001) /* CL_PLATFORM_NOT_FOUND_KHR */
+
+/* What an unwritable cache looks like. */
+#define POCL_HINT                                                                                  \
+  "PoCL says so when its cache folder (POCL_CACHE_DIR, else pocl in the user's cache folder) "     \
+  "cannot be written"
+
 static void add_platform(cl_platform_id platform, GPtrArray *devices, GString *why) {
   cl_device_id ids[64];
   cl_uint n = 0;
   g_autofree char *name = platform_text(platform, CL_PLATFORM_NAME);
   cl_int code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, G_N_ELEMENTS(ids), ids, &n);
   if (code != CL_SUCCESS || n == 0) {
-    g_string_append_printf(why, "OpenCL platform %s has no devices: %s (%d). ", name,
-                           lcip_cl_code_name(code), code);
+    g_string_append_printf(why, "OpenCL platform %s has no devices: %s (%d)%s. ", name,
+                           lcip_cl_code_name(code), code,
+                           code == CL_DEVICE_NOT_FOUND ? "; " POCL_HINT : "");
     return;
   }
   for (cl_uint i = 0; i < MIN(n, G_N_ELEMENTS(ids)); i++) {
@@ -169,17 +177,13 @@ static int device_order(gconstpointer a, gconstpointer b) {
   return !!(left->type & CL_DEVICE_TYPE_CPU) - !!(right->type & CL_DEVICE_TYPE_CPU);
 }
 
-#define ICD_NONE (-1001) /* CL_PLATFORM_NOT_FOUND_KHR */
-
 static void explain_platforms(cl_int code, GString *why) {
   if (code == ICD_NONE || code == CL_SUCCESS)
     g_string_append(why, "No OpenCL driver is installed (the ICD loader found none).");
   else if (code == CL_DEVICE_NOT_FOUND)
-    g_string_append_printf(why,
-                           "An OpenCL driver is installed but could not start (%s, %d); PoCL says "
-                           "so when its cache folder (POCL_CACHE_DIR, else pocl in the user's "
-                           "cache folder) cannot be written.",
-                           lcip_cl_code_name(code), code);
+    g_string_append_printf(
+        why, "An OpenCL driver is installed but could not start (%s, %d); " POCL_HINT ".",
+        lcip_cl_code_name(code), code);
   else
     g_string_append_printf(why, "OpenCL platforms could not be listed: %s (%d).",
                            lcip_cl_code_name(code), code);

@@ -39,8 +39,8 @@ LcipClQueue *lcip_cl_queue_new(LcipClDevice *device, GError **error);
 void lcip_cl_queue_free(LcipClQueue *queue);
 LcipClDevice *lcip_cl_queue_device(LcipClQueue *queue);
 
-/** lcip_cl_queue_kernel: function @function of the program in @source (embedded .cl text) built
- * with @options ("-DK=3"); built once per device and cached. Borrowed by the queue's thread until
+/** lcip_cl_queue_kernel: function @function of the program in @source (embedded .cl text, which
+ * must stay as it is while the queue lives: its address is its name) built with @options ("-DK=3"); built once per device and cached. Borrowed by the queue's thread until
  * the queue is freed: each queue has its own kernel objects, so setting arguments is safe. */
 LcipClKernel lcip_cl_queue_kernel(LcipClQueue *queue, const char *source, const char *options,
                                   const char *function, GError **error);
@@ -51,6 +51,7 @@ gboolean lcip_cl_arg_view(LcipClKernel kernel, guint i, const LcipTensorView *vi
 /** lcip_cl_launch: @global is rounded up to multiples of @local; kernels check their bounds. */
 gboolean lcip_cl_launch(LcipClQueue *queue, LcipClKernel kernel, guint n_dims, const gsize *global,
                         const gsize *local, GError **error);
+/** lcip_cl_write, lcip_cl_read: copies between host and device; both return when it is done. */
 gboolean lcip_cl_write(LcipClQueue *queue, LcipClMem buffer, gsize offset_bytes, gsize size_bytes,
                        const void *data, GError **error);
 gboolean lcip_cl_read(LcipClQueue *queue, LcipClMem buffer, gsize offset_bytes, gsize size_bytes,
