@@ -2,10 +2,10 @@
 
 #include "lcip-cli.h"
 
-#include <pthread.h>
+#include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <stdio.h>
 
 void lcip_cli_note(const char *format, ...) {
   va_list args;
@@ -75,34 +75,32 @@ LcipCliExit lcip_cli_finish(LcipCliExit code) {
   return LCIP_CLI_FAILED;
 }
 
-static void *wait_for_signals(void *data) {
-  sigset_t *signals = data;
-  GCancellable *cancellable = lcip_cli_watch_signals();
-  for (;;) {
-    int number = 0;
-    if (sigwait(signals, &number) != 0)
-      continue;
-    if (g_cancellable_is_cancelled(cancellable))
-      _exit(128 + number);
-    g_cancellable_cancel(cancellable);
-  }
+static sem_t signal_arrived;
+
+static void note_signal(int number) {
+  sem_post(&signal_arrived);
+}
+
+static gpointer wait_for_signal(gpointer data) {
+  while (sem_wait(&signal_arrived) != 0)
+    continue;
+  g_cancellable_cancel(data);
+  g_object_unref(data);
   return NULL;
 }
 
+/* A handler and not sigwait(): libraries may have started threads of their own (OpenBLAS does when
+ * it is loaded) that don't block the signals. */
 GCancellable *lcip_cli_watch_signals(void) {
   static GCancellable *cancellable;
-  static sigset_t signals;
   if (cancellable)
     return cancellable;
   cancellable = g_cancellable_new();
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, NULL);
-  pthread_t thread;
-  if (pthread_create(&thread, NULL, wait_for_signals, &signals) == 0)
-    pthread_detach(thread);
-  else /* then a signal ends the process at once, as without us */
-    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+  sem_init(&signal_arrived, 0, 0);
+  g_thread_unref(g_thread_new("signals", wait_for_signal, g_object_ref(cancellable)));
+  struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
   return cancellable;
 }

@@ -90,7 +90,7 @@ static void print_step(const LcipPlan *plan, const LcipPlanStep *step, const Lci
                        double total_ms) {
   g_autofree char *output = lcip_tensor_spec_to_string(&step->output);
   const char *lane = step->lane < 0 ? "-" : lcip_plan_lane(plan, (guint)step->lane)->name;
-  g_print("%9.3f %9.3f %5.1f%%  %-8s %-24s %-28s %s\n", times->median_ms, times->p95_ms,
+  g_print("%9.3f %9.3f %5.1f%%  %-8s %-30s %-28s %s\n", times->median_ms, times->p95_ms,
           total_ms > 0 ? 100 * times->median_ms / total_ms : 0, lane,
           step->kernel ? step->kernel->name : "-", output, step->title);
 }
@@ -100,7 +100,7 @@ void lcip_cli_print_profile(const LcipProfile *profile) {
   guint n_steps = lcip_plan_n_steps(profile->plan);
   for (guint i = 0; i < n_steps; i++)
     total_ms += profile->steps[i].median_ms;
-  g_print("\n%9s %9s %6s  %-8s %-24s %-28s %s\n", "MEDIAN ms", "P95 ms", "SHARE", "LANE", "KERNEL",
+  g_print("\n%9s %9s %6s  %-8s %-30s %-28s %s\n", "MEDIAN ms", "P95 ms", "SHARE", "LANE", "KERNEL",
           "OUTPUT", "STEP");
   for (guint i = 0; i < n_steps; i++)
     print_step(profile->plan, lcip_plan_step(profile->plan, i), &profile->steps[i], total_ms);

@@ -114,7 +114,7 @@ static gboolean write_results(Delivery *delivery, const LcipFrame *frame, const 
   LcipCliJson json;
   lcip_cli_json_init(&json, delivery->results, 0);
   lcip_cli_json_frame(&json, delivery->graph, frame, picture);
-  return ferror(delivery->results) == 0 || fail_file(delivery->args->results, error);
+  return fflush(delivery->results) == 0 || fail_file(delivery->args->results, error);
 }
 
 static void deliver(const LcipFrame *frame, gpointer data) {
@@ -134,7 +134,8 @@ static void deliver(const LcipFrame *frame, gpointer data) {
     write_results(delivery, frame, picture, &delivery->error);
   delivery->n_frames++;
   delivery->end_us = g_get_monotonic_time();
-  if (delivery->error || ferror(stdout))
+  /* Whoever reads along sees each frame when it is there. */
+  if (delivery->error || fflush(stdout) != 0)
     g_cancellable_cancel(delivery->cancellable);
 }
 

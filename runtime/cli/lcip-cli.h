@@ -50,7 +50,7 @@ void lcip_cli_note_problems(const char *path, const LcipGraph *graph, const GPtr
 /** lcip_cli_finish: flushes standard output; a full disk or closed pipe is a failure. */
 LcipCliExit lcip_cli_finish(LcipCliExit code);
 /** lcip_cli_watch_signals: from now on SIGINT and SIGTERM cancel the returned object (borrowed) and
- * a second one ends the process. Call before any thread is made. */
+ * a second one ends the process. */
 GCancellable *lcip_cli_watch_signals(void);
 
 /** LcipCliPlanArgs: the options that `run` and `bench` share; strings are owned. */
