@@ -105,7 +105,9 @@ static void check_enum(JsonNode *node, JsonArray *choices, const char *path) {
 }
 
 static void check_members(JsonObject *object, JsonObject *schema, const char *path) {
-  JsonArray *required = json_object_get_array_member(schema, "required");
+  JsonArray *required = json_object_has_member(schema, "required")
+                            ? json_object_get_array_member(schema, "required")
+                            : NULL;
   for (guint i = 0; required && i < json_array_get_length(required); i++)
     if (!json_object_has_member(object, json_array_get_string_element(required, i)))
       g_error("%s: '%s' is missing", path, json_array_get_string_element(required, i));

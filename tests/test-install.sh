@@ -19,11 +19,13 @@ pc=$(find "$root" -name lcip.pc)
 lib=$(dirname "$(find "$root" -name 'liblcip.so')")
 [ -n "$pc" ] || { echo "lcip.pc is not installed" >&2; exit 1; }
 
-# The installed headers may include each other alone, and nothing of the source tree.
-PKG_CONFIG_PATH=$(dirname "$pc"):${PKG_CONFIG_PATH:-}
+# The file as installed, but for the prefix, which DESTDIR moved.
+mkdir "$root/pkgconfig"
+sed "s|^prefix=.*|prefix=$root$prefix|" "$pc" >"$root/pkgconfig/lcip.pc"
+PKG_CONFIG_PATH=$root/pkgconfig:${PKG_CONFIG_PATH:-}
 export PKG_CONFIG_PATH
-cflags=$(pkg-config --define-variable=prefix="$root$prefix" --cflags lcip)
-libs=$(pkg-config --define-variable=prefix="$root$prefix" --libs lcip)
+cflags=$(pkg-config --cflags lcip)
+libs=$(pkg-config --libs lcip)
 # shellcheck disable=SC2086 # lists of words
 "$@" -Wall -Wextra -Wno-unused-parameter -Werror "$source/examples/load-plan-run.c" \
   -o "$root/load-plan-run" $cflags $libs
