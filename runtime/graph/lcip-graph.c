@@ -317,6 +317,22 @@ int lcip_graph_add_output(LcipGraph *graph, const char *id, const char *name, Lc
   return add_port(graph->outputs, id, name, spec);
 }
 
+void lcip_graph_connect_input(LcipGraph *graph, guint index, int src_actor, guint src_port) {
+  g_return_if_fail(index < graph->inputs->len);
+  for (guint i = 0; i < graph->edges->len; i++) {
+    LcipEdge *edge = &g_array_index(graph->edges, LcipEdge, i);
+    if (edge->src_actor != LCIP_NO_ACTOR || edge->src_port < index)
+      continue;
+    if (edge->src_port > index) {
+      edge->src_port--;
+      continue;
+    }
+    edge->src_actor = src_actor;
+    edge->src_port = src_port;
+  }
+  g_ptr_array_remove_index(graph->inputs, index);
+}
+
 int lcip_graph_find_actor(const LcipGraph *graph, const char *id) {
   return GPOINTER_TO_INT(g_hash_table_lookup(graph->index, id)) - 1;
 }

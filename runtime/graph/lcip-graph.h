@@ -127,6 +127,9 @@ void lcip_graph_remove_actors(LcipGraph *graph, const int *indices, guint n);
 void lcip_graph_add_edge(LcipGraph *graph, LcipEdge edge);
 int lcip_graph_add_input(LcipGraph *graph, const char *id, const char *name, LcipTensorSpec spec);
 int lcip_graph_add_output(LcipGraph *graph, const char *id, const char *name, LcipTensorSpec spec);
+/** lcip_graph_connect_input: @src_port of @src_actor takes the place of graph input @index, which
+ * goes; indices of inputs above shift. */
+void lcip_graph_connect_input(LcipGraph *graph, guint index, int src_actor, guint src_port);
 int lcip_graph_find_actor(const LcipGraph *graph, const char *id); /* index or -1 */
 LcipActor *lcip_graph_actor(const LcipGraph *graph, int index);
 /** lcip_graph_edge_to: the edge that feeds an input port, or NULL. */

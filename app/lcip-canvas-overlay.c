@@ -1,0 +1,231 @@
+#include "config.h"
+
+#include "lcip-canvas-private.h"
+
+#include <math.h>
+
+/* What plan and profile add to the document's actors: shapes, times, brackets of fused steps, and the
+ * figures of lanes. Actors are matched by id, because the plan's graph may be older. */
+
+/* ---- brackets ---- */
+
+static void clear_bracket(CanvasBracket *bracket) {
+  g_array_unref(bracket->members);
+  g_free(bracket->text);
+  g_clear_object(&bracket->layout);
+}
+
+void lcip_canvas_clear_brackets(LcipCanvas *self) {
+  for (guint i = 0; i < self->brackets->len; i++)
+    clear_bracket(CANVAS_BRACKET(self, i));
+  g_array_set_size(self->brackets, 0);
+}
+
+static void bracket_include(CanvasBracket *bracket, const LcipLayoutBox *box, int actor) {
+  gboolean first = bracket->members->len == 0;
+  double top = box->y - LCIP_LAYOUT_BRACKET_HEIGHT;
+  bracket->left = first ? box->x : MIN(bracket->left, box->x);
+  bracket->right = first ? box->x + box->width : MAX(bracket->right, box->x + box->width);
+  bracket->y = first ? top : MIN(bracket->y, top);
+  bracket->lane = box->lane;
+  g_array_append_val(bracket->members, actor);
+}
+
+/* A bracket makes sense while all members are still there and on the plan's lane. */
+static void add_bracket(LcipCanvas *self, guint step_index, const LcipPlanStep *step) {
+  LcipGraph *graph = lcip_plan_graph(self->plan);
+  const char *lane = lcip_plan_lane(self->plan, step->lane)->name;
+  CanvasBracket bracket = {.step = step_index, .members = g_array_new(FALSE, FALSE, sizeof(int))};
+  for (guint i = 0; i < step->n_actors; i++) {
+    const char *id = lcip_graph_actor(graph, step->actors[i])->id;
+    int actor = lcip_graph_find_actor(self->graph, id);
+    const LcipLayoutBox *box = actor >= 0 ? &self->layout->actors[actor] : NULL;
+    LcipLane *on = box && box->lane < (int)self->graph->lanes->len
+                       ? self->graph->lanes->pdata[box->lane]
+                       : NULL;
+    if (!on || !g_str_equal(on->name, lane)) {
+      g_array_unref(bracket.members);
+      return;
+    }
+    bracket_include(&bracket, box, actor);
+  }
+  g_array_append_val(self->brackets, bracket);
+}
+
+/* ---- actors ---- */
+
+static void show_shape(LcipCanvas *self, guint actor, const LcipPlanActor *planned) {
+  g_autofree char *text = NULL;
+  if (planned && planned->n_outputs > 0 && planned->outputs[0].type != LCIP_TYPE_NONE)
+    text = lcip_shape_to_string(&planned->outputs[0].shape);
+  if (text) {
+    /* a sign of multiplication reads better than a letter */
+    g_auto(GStrv) parts = g_strsplit(text, "x", -1);
+    g_free(text);
+    text = g_strjoinv(" × ", parts);
+  }
+  lcip_actor_widget_set_shape(lcip_canvas_actor(self, actor), text);
+}
+
+static LcipActorTimeKind time_kind(const LcipPlanActor *planned, const LcipPlanStep *step) {
+  if (planned->state == LCIP_ACTOR_FOLDED)
+    return LCIP_ACTOR_TIME_FOLDED;
+  if (planned->state == LCIP_ACTOR_DEAD)
+    return LCIP_ACTOR_TIME_DEAD;
+  if (!step)
+    return LCIP_ACTOR_TIME_NONE;
+  return step->n_actors > 1 ? LCIP_ACTOR_TIME_FUSED : LCIP_ACTOR_TIME_OWN;
+}
+
+static const LcipPlanActor *planned_actor(LcipCanvas *self, guint actor) {
+  if (!self->plan)
+    return NULL;
+  LcipGraph *graph = lcip_plan_graph(self->plan);
+  int index = lcip_graph_find_actor(graph, lcip_graph_actor(self->graph, actor)->id);
+  return index >= 0 ? lcip_plan_actor(self->plan, index) : NULL;
+}
+
+static void update_actor_step(LcipCanvas *self, guint actor) {
+  const LcipPlanActor *planned = planned_actor(self, actor);
+  self->step_of[actor] = planned ? planned->step : -1;
+  show_shape(self, actor, planned);
+  if (!planned) {
+    lcip_actor_widget_set_time(lcip_canvas_actor(self, actor), LCIP_ACTOR_TIME_NONE, NAN, 0);
+    return;
+  }
+  const LcipPlanStep *step = planned->step >= 0 ? lcip_plan_step(self->plan, planned->step) : NULL;
+  LcipActorTimeKind kind = time_kind(planned, step);
+  if (kind != LCIP_ACTOR_TIME_OWN)
+    lcip_actor_widget_set_time(lcip_canvas_actor(self, actor), kind, NAN, 0);
+}
+
+static void update_lane_plan(LcipCanvas *self) {
+  for (guint i = 0; i < self->lanes->len && i < self->graph->lanes->len; i++) {
+    const LcipLane *lane = self->graph->lanes->pdata[i];
+    const LcipPlanLane *planned = NULL;
+    for (guint j = 0; self->plan && j < lcip_plan_n_lanes(self->plan); j++)
+      if (g_str_equal(lcip_plan_lane(self->plan, j)->name, lane->name))
+        planned = lcip_plan_lane(self->plan, j);
+    const LcipDevice *device = lcip_lane_header_find_device(lane);
+    CANVAS_LANE(self, i)->unbound = device == NULL;
+    CANVAS_LANE(self, i)->saturated = FALSE;
+    lcip_lane_header_set_plan(self->headers->pdata[i], device, planned);
+  }
+}
+
+/* After a new graph or plan: who is in which step. */
+void lcip_canvas_update_steps(LcipCanvas *self) {
+  lcip_canvas_clear_brackets(self);
+  g_free(self->step_of);
+  g_free(self->fractions);
+  self->step_of = g_new0(int, self->actors->len + 1);
+  self->fractions = g_new0(double, self->actors->len + 1);
+  if (!self->graph)
+    return;
+  for (guint i = 0; i < self->actors->len; i++)
+    update_actor_step(self, i);
+  for (guint i = 0; self->plan && i < lcip_plan_n_steps(self->plan); i++)
+    if (lcip_plan_step(self->plan, i)->n_actors > 1)
+      add_bracket(self, i, lcip_plan_step(self->plan, i));
+  update_lane_plan(self);
+  gtk_widget_queue_draw(GTK_WIDGET(self));
+}
+
+void lcip_canvas_set_plan(LcipCanvas *self, LcipPlan *plan) {
+  if (plan)
+    lcip_plan_ref(plan);
+  g_clear_pointer(&self->plan, lcip_plan_unref);
+  self->plan = plan;
+  lcip_canvas_update_steps(self);
+  gtk_widget_queue_allocate(GTK_WIDGET(self));
+}
+
+/* ---- times ---- */
+
+static double slowest_step(const LcipProfile *profile) {
+  double slowest = 0;
+  for (guint i = 0; i < lcip_plan_n_steps(profile->plan); i++)
+    if (profile->steps[i].n > 0 && !lcip_plan_step(profile->plan, i)->is_io)
+      slowest = MAX(slowest, profile->steps[i].median_ms);
+  return MAX(slowest, 1e-6);
+}
+
+static void set_bracket_text(CanvasBracket *bracket, const LcipPlanStep *step,
+                             const LcipTimes *times) {
+  g_autofree char *ms = times && times->n > 0 ? lcip_format_ms(times->median_ms) : NULL;
+  const char *format = step->output.format != LCIP_FORMAT_DENSE
+                           ? lcip_format_name(step->output.format)
+                           : NULL;
+  g_autofree char *text = ms && format ? g_strdup_printf("%s · %s", ms, format)
+                                       : g_strdup(ms ? ms : format ? format : "one step");
+  if (g_strcmp0(text, bracket->text) == 0)
+    return;
+  g_free(bracket->text);
+  bracket->text = g_steal_pointer(&text);
+  g_clear_object(&bracket->layout);
+}
+
+static void update_brackets(LcipCanvas *self, const LcipProfile *profile, double slowest) {
+  for (guint i = 0; i < self->brackets->len; i++) {
+    CanvasBracket *bracket = CANVAS_BRACKET(self, i);
+    const LcipTimes *times = profile ? &profile->steps[bracket->step] : NULL;
+    set_bracket_text(bracket, lcip_plan_step(self->plan, bracket->step), times);
+    /* the overview shows the step once, at its first member */
+    if (times && times->n > 0)
+      self->fractions[g_array_index(bracket->members, int, 0)] = times->median_ms / slowest;
+  }
+}
+
+static void update_times(LcipCanvas *self, const LcipProfile *profile, double slowest) {
+  for (guint i = 0; i < self->actors->len; i++) {
+    int index = self->step_of[i];
+    const LcipPlanStep *step = index >= 0 ? lcip_plan_step(self->plan, index) : NULL;
+    if (!step || step->n_actors > 1)
+      continue;
+    const LcipTimes *times = profile ? &profile->steps[index] : NULL;
+    gboolean known = times && times->n > 0;
+    double fraction = known ? MIN(times->median_ms / slowest, 1) : 0;
+    self->fractions[i] = fraction;
+    lcip_actor_widget_set_time(lcip_canvas_actor(self, i), LCIP_ACTOR_TIME_OWN,
+                               known ? times->median_ms : NAN, fraction);
+  }
+}
+
+/* Reorders and copies belong to no actor: the lane's header names them. */
+static void update_lane_profile(LcipCanvas *self, const LcipProfile *profile) {
+  for (guint i = 0; i < self->lanes->len && i < self->graph->lanes->len; i++) {
+    const LcipLane *lane = self->graph->lanes->pdata[i];
+    const LcipLaneProfile *figures = NULL;
+    LcipLaneExtra extra = {0};
+    for (guint j = 0; profile && j < lcip_plan_n_lanes(profile->plan); j++) {
+      if (!g_str_equal(lcip_plan_lane(profile->plan, j)->name, lane->name))
+        continue;
+      figures = &profile->lanes[j];
+      for (guint k = 0; k < lcip_plan_n_steps(profile->plan); k++) {
+        const LcipPlanStep *step = lcip_plan_step(profile->plan, k);
+        if (step->lane != (int)j || step->n_actors > 0 || step->is_io)
+          continue;
+        extra.n_steps++;
+        extra.ms += profile->steps[k].n ? profile->steps[k].median_ms : 0;
+      }
+    }
+    CANVAS_LANE(self, i)->saturated = figures && figures->utilisation > 0.95;
+    lcip_lane_header_set_profile(self->headers->pdata[i], figures, &extra);
+  }
+}
+
+void lcip_canvas_set_profile(LcipCanvas *self, const LcipProfile *profile) {
+  if (!self->graph || !self->plan)
+    return;
+  if (profile && profile->plan != self->plan)
+    return; /* of the plan before, while a new one takes over */
+  double slowest = profile ? slowest_step(profile) : 1;
+  update_brackets(self, profile, slowest);
+  update_times(self, profile, slowest);
+  update_lane_profile(self, profile);
+  gtk_widget_queue_draw(GTK_WIDGET(self));
+}
+
+double lcip_canvas_get_actor_fraction(LcipCanvas *self, guint actor) {
+  return self->fractions && actor < self->actors->len ? self->fractions[actor] : 0;
+}

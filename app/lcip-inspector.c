@@ -1,0 +1,314 @@
+#include "config.h"
+
+#include "lcip-inspector.h"
+
+#include "lcip-inspector-rows.h"
+#include "lcip-palette.h"
+
+struct _LcipInspector {
+  GtkWidget parent;
+  /* template */
+  GtkWidget *box;
+  GtkLabel *title_label;
+  GtkLabel *subtitle_label;
+  GtkBox *groups_box;
+  /* owned */
+  LcipSession *session;
+  char **ids;
+  LcipActor *shown; /* what the rows were made for */
+  LcipPlan *shown_plan;
+  /* borrowed: a row of what is shown */
+  GtkLabel *time_label;
+
+  guint idle;
+};
+
+G_DEFINE_FINAL_TYPE(LcipInspector, lcip_inspector, GTK_TYPE_WIDGET)
+
+/* ---- groups ---- */
+
+static AdwPreferencesGroup *add_group(LcipInspector *self, const char *title) {
+  GtkWidget *group = adw_preferences_group_new();
+  adw_preferences_group_set_title(ADW_PREFERENCES_GROUP(group), title);
+  gtk_box_append(self->groups_box, group);
+  return ADW_PREFERENCES_GROUP(group);
+}
+
+static void clear_groups(LcipInspector *self) {
+  GtkWidget *child;
+  self->time_label = NULL;
+  while ((child = gtk_widget_get_first_child(GTK_WIDGET(self->groups_box))))
+    gtk_box_remove(self->groups_box, child);
+}
+
+static void add_info(AdwPreferencesGroup *group, const char *title, const char *value) {
+  adw_preferences_group_add(group, lcip_inspector_info_row(title, value, NULL));
+}
+
+static const LcipPlanActor *planned_actor(LcipInspector *self, const char *id) {
+  LcipPlan *plan = lcip_session_get_plan(self->session);
+  int index = plan ? lcip_graph_find_actor(lcip_plan_graph(plan), id) : -1;
+  return index >= 0 ? lcip_plan_actor(plan, index) : NULL;
+}
+
+static const LcipPlanStep *planned_step(LcipInspector *self, const char *id) {
+  const LcipPlanActor *planned = planned_actor(self, id);
+  return planned && planned->step >= 0
+             ? lcip_plan_step(lcip_session_get_plan(self->session), planned->step)
+             : NULL;
+}
+
+/* ---- one actor ---- */
+
+static void add_attributes(LcipInspector *self, const LcipActor *actor) {
+  if (!actor->op || actor->op->n_attrs == 0)
+    return;
+  AdwPreferencesGroup *group = add_group(self, "Attributes");
+  for (guint i = 0; i < actor->op->n_attrs; i++)
+    adw_preferences_group_add(
+        group, lcip_inspector_attr_row(self->session, actor, &actor->op->attrs[i]));
+}
+
+static char *state_words(const LcipPlanActor *planned) {
+  if (planned->state == LCIP_ACTOR_FOLDED)
+    return g_strdup("Folded: computed once, before running");
+  if (planned->state == LCIP_ACTOR_DEAD)
+    return g_strdup("Not run: nothing uses its output");
+  return NULL;
+}
+
+static void add_step(LcipInspector *self, AdwPreferencesGroup *group, const LcipActor *actor) {
+  const LcipPlanActor *planned = planned_actor(self, actor->id);
+  const LcipPlanStep *step = planned_step(self, actor->id);
+  g_autofree char *state = planned ? state_words(planned) : NULL;
+  if (state)
+    add_info(group, "In the plan", state);
+  if (!step)
+    return;
+  if (step->kernel)
+    add_info(group, "Kernel", step->kernel->name);
+  if (step->reason && *step->reason)
+    add_info(group, "Because", step->reason);
+  if (step->n_actors > 1) {
+    g_autoptr(GString) names = g_string_new(NULL);
+    LcipGraph *graph = lcip_plan_graph(lcip_session_get_plan(self->session));
+    for (guint i = 0; i < step->n_actors; i++)
+      g_string_append_printf(names, "%s%s", i ? ", " : "",
+                             lcip_actor_title(lcip_graph_actor(graph, step->actors[i])));
+    add_info(group, "One step with", names->str);
+  }
+  adw_preferences_group_add(group, lcip_inspector_info_row("Time", "–", &self->time_label));
+  if (step->cost.flops > 0) {
+    g_autofree char *flops = g_strdup_printf("%.3g MFLOP", step->cost.flops / 1e6);
+    add_info(group, "Work", flops);
+  }
+}
+
+static void add_mapping(LcipInspector *self, int index, const LcipActor *actor) {
+  AdwPreferencesGroup *group = add_group(self, "Mapping");
+  adw_preferences_group_add(
+      group, lcip_inspector_lane_row(self->session, (const char *const *)self->ids));
+  if (actor->op && !(actor->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK)))
+    adw_preferences_group_add(group, lcip_inspector_pin_row(self->session, index));
+  add_step(self, group, actor);
+  if (actor->op && actor->op->flags & LCIP_OP_CPU_ONLY && actor->op->cpu_only_reason)
+    add_info(group, "CPU only", actor->op->cpu_only_reason);
+}
+
+static char *input_words(LcipInspector *self, int index, guint port) {
+  LcipGraph *graph = lcip_session_get_graph(self->session);
+  const LcipActor *actor = lcip_graph_actor(graph, index);
+  if (actor->constants[port]) {
+    g_autofree char *spec = lcip_tensor_spec_to_string(lcip_tensor_get_spec(actor->constants[port]));
+    return g_strdup_printf("%s constant", spec);
+  }
+  const LcipEdge *edge = lcip_graph_edge_to(graph, index, port);
+  if (!edge)
+    return g_strdup("–");
+  if (edge->src_actor == LCIP_NO_ACTOR) {
+    const LcipGraphPort *input = graph->inputs->pdata[edge->src_port];
+    g_autofree char *spec = lcip_tensor_spec_to_string(&input->spec);
+    return g_strdup_printf("%s from input %s", spec, input->name);
+  }
+  const LcipActor *src = lcip_graph_actor(graph, edge->src_actor);
+  const LcipPlanActor *planned = planned_actor(self, src->id);
+  gboolean known = planned && edge->src_port < planned->n_outputs &&
+                   planned->outputs[edge->src_port].type != LCIP_TYPE_NONE;
+  g_autofree char *spec =
+      known ? lcip_tensor_spec_to_string(&planned->outputs[edge->src_port]) : g_strdup("?");
+  return g_strdup_printf("%s from %s", spec, lcip_actor_title(src));
+}
+
+static void add_ports(LcipInspector *self, int index, const LcipActor *actor) {
+  AdwPreferencesGroup *group = add_group(self, "Ports");
+  const LcipPlanActor *planned = planned_actor(self, actor->id);
+  for (guint i = 0; i < actor->n_inputs; i++) {
+    g_autofree char *name =
+        actor->op ? lcip_operator_input_name(actor->op, i) : g_strdup_printf("input %u", i);
+    g_autofree char *words = input_words(self, index, i);
+    add_info(group, name, words);
+  }
+  for (guint i = 0; i < actor->n_outputs; i++) {
+    g_autofree char *name =
+        actor->op ? lcip_operator_output_name(actor->op, i) : g_strdup_printf("output %u", i);
+    gboolean known = planned && i < planned->n_outputs && planned->outputs[i].type != LCIP_TYPE_NONE;
+    g_autofree char *spec =
+        known ? lcip_tensor_spec_to_string(&planned->outputs[i]) : g_strdup("not known yet");
+    g_autofree char *title = g_strdup_printf("→ %s", name);
+    add_info(group, title, spec);
+  }
+}
+
+static void show_actor(LcipInspector *self, int index) {
+  LcipGraph *graph = lcip_session_get_graph(self->session);
+  const LcipActor *actor = lcip_graph_actor(graph, index);
+  g_autofree char *subtitle =
+      actor->op ? g_strdup_printf("%s – %s", actor->op_name, actor->op->summary)
+                : g_strdup_printf("%s – LCIP has no such operator", actor->op_name);
+  gtk_label_set_text(self->title_label, lcip_actor_title(actor));
+  gtk_label_set_text(self->subtitle_label, subtitle);
+  add_mapping(self, index, actor);
+  add_attributes(self, actor);
+  add_ports(self, index, actor);
+}
+
+/* ---- several actors, or none ---- */
+
+static void show_several(LcipInspector *self, guint n) {
+  g_autofree char *title = g_strdup_printf("%u Actors", n);
+  gtk_label_set_text(self->title_label, title);
+  gtk_label_set_text(self->subtitle_label, "Drag them to a lane, or choose it here");
+  AdwPreferencesGroup *group = add_group(self, "Mapping");
+  adw_preferences_group_add(
+      group, lcip_inspector_lane_row(self->session, (const char *const *)self->ids));
+}
+
+static void add_lane_info(AdwPreferencesGroup *group, const LcipPlanLane *lane) {
+  g_autofree char *used = g_format_size(lane->arena_bytes);
+  g_autofree char *unshared = g_format_size(lane->unshared_bytes);
+  g_autofree char *weights = g_format_size(lane->weight_bytes);
+  g_autofree char *words = g_strdup_printf("%u steps\ntensors %s (%s unshared)\nweights %s",
+                                           lane->n_steps, used, unshared, weights);
+  add_info(group, lane->name, words);
+}
+
+static void show_graph(LcipInspector *self) {
+  LcipGraph *graph = lcip_session_get_graph(self->session);
+  LcipPlan *plan = lcip_session_get_plan(self->session);
+  gtk_label_set_text(self->title_label, graph->name && *graph->name
+                                            ? graph->name
+                                            : lcip_session_get_title(self->session));
+  gtk_label_set_text(self->subtitle_label, graph->description ? graph->description : "");
+  AdwPreferencesGroup *group = add_group(self, "Graph");
+  g_autofree char *size = g_strdup_printf("%u actors, %u edges", graph->actors->len,
+                                          graph->edges->len);
+  g_autofree char *opset = g_strdup_printf("%d", graph->opset);
+  add_info(group, "Size", size);
+  add_info(group, "ONNX opset", opset);
+  add_info(group, "Mapping", graph->active_mapping ? graph->active_mapping : "default");
+  if (!plan)
+    return;
+  g_autofree char *steps = g_strdup_printf("%u steps in %u segments", lcip_plan_n_steps(plan),
+                                           lcip_plan_n_segments(plan));
+  add_info(group, "Plan", steps);
+  AdwPreferencesGroup *lanes = add_group(self, "Lanes");
+  for (guint i = 0; i < lcip_plan_n_lanes(plan); i++)
+    add_lane_info(lanes, lcip_plan_lane(plan, i));
+}
+
+/* ---- update ---- */
+
+static void update_time(LcipInspector *self) {
+  const LcipProfile *profile = lcip_session_get_profile(self->session);
+  if (!self->time_label || !self->ids || !self->ids[0])
+    return;
+  const LcipPlanActor *planned = planned_actor(self, self->ids[0]);
+  if (!profile || !planned || profile->plan != lcip_session_get_plan(self->session) ||
+      planned->step < 0 || profile->steps[planned->step].n == 0) {
+    gtk_label_set_text(self->time_label, "–");
+    return;
+  }
+  const LcipTimes *times = &profile->steps[planned->step];
+  g_autofree char *median = lcip_format_ms(times->median_ms);
+  g_autofree char *p95 = lcip_format_ms(times->p95_ms);
+  g_autofree char *text = g_strdup_printf("%s median\n%s 95th percentile", median, p95);
+  gtk_label_set_text(self->time_label, text);
+}
+
+static void rebuild(LcipInspector *self, int index, guint n) {
+  clear_groups(self);
+  if (n == 1 && index >= 0)
+    show_actor(self, index);
+  else if (n > 1)
+    show_several(self, n);
+  else
+    show_graph(self);
+  update_time(self);
+}
+
+/* Rows are made anew only when what they show changed, so that typing is not disturbed. */
+static gboolean update(gpointer data) {
+  LcipInspector *self = data;
+  LcipGraph *graph = lcip_session_get_graph(self->session);
+  self->idle = 0;
+  if (!graph) {
+    clear_groups(self);
+    return G_SOURCE_REMOVE;
+  }
+  guint n = self->ids ? g_strv_length(self->ids) : 0;
+  int index = n == 1 ? lcip_graph_find_actor(graph, self->ids[0]) : -1;
+  LcipPlan *plan = lcip_session_get_plan(self->session);
+  g_clear_pointer(&self->shown, lcip_actor_unref);
+  g_clear_pointer(&self->shown_plan, lcip_plan_unref);
+  self->shown = index >= 0 ? lcip_actor_ref(lcip_graph_actor(graph, index)) : NULL;
+  self->shown_plan = plan ? lcip_plan_ref(plan) : NULL;
+  rebuild(self, index, n);
+  return G_SOURCE_REMOVE;
+}
+
+/* Rows may be the ones whose signal brought us here: rebuild when it is over. */
+static void queue_update(LcipInspector *self) {
+  if (!self->idle)
+    self->idle = g_idle_add(update, self);
+}
+
+static void inspector_dispose(GObject *object) {
+  LcipInspector *self = LCIP_INSPECTOR(object);
+  g_clear_handle_id(&self->idle, g_source_remove);
+  if (self->session)
+    g_signal_handlers_disconnect_by_data(self->session, self);
+  g_clear_object(&self->session);
+  g_clear_pointer(&self->ids, g_strfreev);
+  g_clear_pointer(&self->shown, lcip_actor_unref);
+  g_clear_pointer(&self->shown_plan, lcip_plan_unref);
+  g_clear_pointer(&self->box, gtk_widget_unparent);
+  G_OBJECT_CLASS(lcip_inspector_parent_class)->dispose(object);
+}
+
+static void lcip_inspector_class_init(LcipInspectorClass *klass) {
+  GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(klass);
+  G_OBJECT_CLASS(klass)->dispose = inspector_dispose;
+  gtk_widget_class_set_template_from_resource(widget_class, "/org/lcip/Editor/lcip-inspector.ui");
+  gtk_widget_class_bind_template_child(widget_class, LcipInspector, box);
+  gtk_widget_class_bind_template_child(widget_class, LcipInspector, title_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipInspector, subtitle_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipInspector, groups_box);
+}
+
+static void lcip_inspector_init(LcipInspector *self) {
+  gtk_widget_init_template(GTK_WIDGET(self));
+}
+
+void lcip_inspector_set_session(LcipInspector *self, LcipSession *session) {
+  g_set_object(&self->session, session);
+  g_signal_connect_swapped(session, "document-changed", G_CALLBACK(queue_update), self);
+  g_signal_connect_swapped(session, "graph-changed", G_CALLBACK(queue_update), self);
+  g_signal_connect_swapped(session, "plan-changed", G_CALLBACK(queue_update), self);
+  g_signal_connect_swapped(session, "profile-changed", G_CALLBACK(update_time), self);
+}
+
+void lcip_inspector_set_selection(LcipInspector *self, const char *const *ids) {
+  g_strfreev(self->ids);
+  self->ids = g_strdupv((char **)ids);
+  queue_update(self);
+}

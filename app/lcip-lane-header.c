@@ -1,0 +1,162 @@
+#include "config.h"
+
+#include "lcip-lane-header.h"
+#include "lcip-palette.h"
+
+#define COLOUR_WIDTH 5
+
+struct _LcipLaneHeader {
+  GtkWidget parent;
+  /* template */
+  GtkWidget *box;
+  GtkLabel *name_label;
+  GtkWidget *warning_image;
+  GtkMenuButton *menu_button;
+  GtkLabel *device_label;
+  GtkWidget *load_box;
+  GtkLevelBar *load_bar;
+  GtkLabel *load_label;
+  GtkLabel *memory_label;
+  GtkLabel *queue_label;
+  GtkWidget *unbound_box;
+  GtkActionable *assign_button;
+  GtkActionable *empty_button;
+
+  guint index;
+};
+
+G_DEFINE_FINAL_TYPE(LcipLaneHeader, lcip_lane_header, GTK_TYPE_WIDGET)
+
+static void lane_header_snapshot(GtkWidget *widget, GtkSnapshot *snapshot) {
+  LcipLaneHeader *self = LCIP_LANE_HEADER(widget);
+  gtk_snapshot_append_color(
+      snapshot, lcip_palette_lane(self->index),
+      &GRAPHENE_RECT_INIT(0, 0, COLOUR_WIDTH, gtk_widget_get_height(widget) - 1));
+  GTK_WIDGET_CLASS(lcip_lane_header_parent_class)->snapshot(widget, snapshot);
+}
+
+static void lane_header_dispose(GObject *object) {
+  LcipLaneHeader *self = LCIP_LANE_HEADER(object);
+  g_clear_pointer(&self->box, gtk_widget_unparent);
+  G_OBJECT_CLASS(lcip_lane_header_parent_class)->dispose(object);
+}
+
+static void lcip_lane_header_class_init(LcipLaneHeaderClass *klass) {
+  GtkWidgetClass *widget_class = GTK_WIDGET_CLASS(klass);
+  G_OBJECT_CLASS(klass)->dispose = lane_header_dispose;
+  widget_class->snapshot = lane_header_snapshot;
+  gtk_widget_class_set_css_name(widget_class, "laneheader");
+  gtk_widget_class_set_accessible_role(widget_class, GTK_ACCESSIBLE_ROLE_GROUP);
+  gtk_widget_class_set_template_from_resource(widget_class, "/org/lcip/Editor/lcip-lane-header.ui");
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, box);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, name_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, warning_image);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, menu_button);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, device_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, load_box);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, load_bar);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, load_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, memory_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, queue_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, unbound_box);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, assign_button);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, empty_button);
+}
+
+static void lcip_lane_header_init(LcipLaneHeader *self) {
+  gtk_widget_init_template(GTK_WIDGET(self));
+}
+
+GtkWidget *lcip_lane_header_new(void) {
+  return g_object_new(LCIP_TYPE_LANE_HEADER, NULL);
+}
+
+/* ---- the lane ---- */
+
+static void menu_append(GMenu *menu, const char *label, const char *action, const char *lane) {
+  g_autoptr(GMenuItem) item = g_menu_item_new(label, NULL);
+  g_menu_item_set_action_and_target(item, action, "s", lane);
+  g_menu_append_item(menu, item);
+}
+
+void lcip_lane_header_set_lane(LcipLaneHeader *self, const LcipLane *lane, guint index, guint n) {
+  self->index = index;
+  gtk_label_set_text(self->name_label, lane->name);
+  gtk_actionable_set_action_target(self->assign_button, "s", lane->name);
+  gtk_actionable_set_action_target(self->empty_button, "s", lane->name);
+  g_autoptr(GMenu) menu = g_menu_new();
+  menu_append(menu, "Assign Device…", "win.assign-lane", lane->name);
+  if (lane->kind != LCIP_LANE_CPU)
+    menu_append(menu, "Move Actors to CPU", "win.empty-lane", lane->name);
+  if (n > 1)
+    menu_append(menu, "Remove Lane", "win.remove-lane", lane->name);
+  gtk_menu_button_set_menu_model(self->menu_button, G_MENU_MODEL(menu));
+  g_autofree char *label = g_strdup_printf("Lane %s", lane->name);
+  gtk_accessible_update_property(GTK_ACCESSIBLE(self), GTK_ACCESSIBLE_PROPERTY_LABEL, label, -1);
+  gtk_widget_queue_draw(GTK_WIDGET(self));
+}
+
+const LcipDevice *lcip_lane_header_find_device(const LcipLane *lane) {
+  LcipRuntime *runtime = lcip_runtime_get();
+  if (lane->device)
+    return lcip_runtime_find_device(runtime, lane->device);
+  const GPtrArray *devices = lcip_runtime_devices(runtime);
+  for (guint i = 0; i < devices->len; i++)
+    if (((const LcipDevice *)devices->pdata[i])->kind == lane->kind)
+      return devices->pdata[i];
+  return NULL;
+}
+
+/* ---- the plan ---- */
+
+static char *device_words(const LcipDevice *device, const LcipPlanLane *planned) {
+  if (!device)
+    return g_strdup("No device");
+  if (planned && device->kind == LCIP_LANE_CPU && planned->threads > 0)
+    return g_strdup_printf("%s · %u threads", device->name, planned->threads);
+  return g_strdup(device->name);
+}
+
+static char *memory_words(const LcipDevice *device, const LcipPlanLane *planned) {
+  if (!device || !planned)
+    return g_strdup("");
+  g_autofree char *used = g_format_size(planned->arena_bytes + planned->weight_bytes);
+  if (device->memory_bytes == 0)
+    return g_steal_pointer(&used);
+  g_autofree char *all = g_format_size(device->memory_bytes);
+  return g_strdup_printf("%s of %s", used, all);
+}
+
+void lcip_lane_header_set_plan(LcipLaneHeader *self, const LcipDevice *device,
+                               const LcipPlanLane *planned) {
+  g_autofree char *name = device_words(device, planned);
+  g_autofree char *memory = memory_words(device, planned);
+  gtk_label_set_text(self->device_label, name);
+  gtk_widget_set_tooltip_text(GTK_WIDGET(self->device_label), name);
+  gtk_label_set_text(self->memory_label, memory);
+  gtk_widget_set_visible(GTK_WIDGET(self->memory_label), *memory != 0);
+  gtk_widget_set_visible(self->unbound_box, device == NULL);
+  gtk_widget_set_visible(self->load_box, FALSE);
+  gtk_widget_set_visible(GTK_WIDGET(self->queue_label), FALSE);
+  gtk_widget_set_visible(self->warning_image, FALSE);
+}
+
+/* ---- the profile ---- */
+
+void lcip_lane_header_set_profile(LcipLaneHeader *self, const LcipLaneProfile *profile,
+                                  const LcipLaneExtra *extra) {
+  gtk_widget_set_visible(self->load_box, profile != NULL);
+  gtk_widget_set_visible(GTK_WIDGET(self->queue_label), profile != NULL);
+  gtk_widget_set_visible(self->warning_image, profile && profile->utilisation > 0.95);
+  if (!profile)
+    return;
+  g_autofree char *load = g_strdup_printf("%.0f %%", 100 * profile->utilisation);
+  gtk_level_bar_set_value(self->load_bar, CLAMP(profile->utilisation, 0, 1));
+  gtk_label_set_text(self->load_label, load);
+  g_autofree char *copies = extra->n_steps ? lcip_format_ms(extra->ms) : NULL;
+  g_autofree char *queue = copies ? g_strdup_printf("Queue %u · %u reorders and copies %s",
+                                                    profile->queue, extra->n_steps, copies)
+                                  : g_strdup_printf("Queue %u", profile->queue);
+  gtk_label_set_text(self->queue_label, queue);
+  gtk_widget_set_tooltip_text(GTK_WIDGET(self->queue_label), queue);
+}

@@ -1,0 +1,77 @@
+#pragma once
+
+#include "lcip-session.h"
+
+G_BEGIN_DECLS
+
+/* Where the sink thread puts what the main thread shows: the newest wins. */
+typedef struct {
+  gatomicrefcount refs;
+  GMutex lock;
+  LcipTensor *picture;
+  GPtrArray *results; /* LcipResult */
+} SessionSlot;
+
+struct _LcipSession {
+  GObject parent;
+
+  /* owned */
+  LcipDocument *document;
+  char *title;
+  GCancellable *loading;
+  LcipPlan *plan;
+  GPtrArray *problems;
+  LcipRun *run;
+  LcipProfile *profile;
+  SessionSlot *slot;
+  GHashTable *source_sizes; /* of the run's source, for plans made while it runs */
+  char *source;             /* as asked for, or NULL */
+  char *source_words;
+  char *source_trouble;
+  LcipChange change;
+  LcipGraph *change_before;
+  LcipGraph *change_after;
+  LcipPlan *change_plan;
+
+  guint generation; /* counts documents, so that late results are recognised */
+  gboolean planning;
+  gboolean plan_again;
+  LcipSessionState state;
+  gboolean stop_wanted;  /* while starting */
+  gboolean start_wanted; /* while stopping */
+  guint profile_timer;
+  gint64 change_seen_us;
+  guint64 change_seen_frames;
+};
+
+typedef enum {
+  SESSION_DOCUMENT_CHANGED,
+  SESSION_GRAPH_CHANGED,
+  SESSION_PLAN_CHANGED,
+  SESSION_STATE_CHANGED,
+  SESSION_PROFILE_CHANGED,
+  SESSION_CHANGE_CHANGED,
+  SESSION_MESSAGE,
+  SESSION_FAILED,
+  SESSION_N_SIGNALS
+} SessionSignal;
+
+/* lcip-session.c */
+void lcip_session_emit(LcipSession *session, SessionSignal signal);
+void lcip_session_emit_message(LcipSession *session, const char *text);
+void lcip_session_emit_failed(LcipSession *session, const char *title, const char *why);
+
+/* lcip-session-plan.c */
+void lcip_session_queue_plan(LcipSession *session);
+void lcip_session_change_begin(LcipSession *session, const char *label, LcipGraph *before);
+void lcip_session_change_measure(LcipSession *session);
+void lcip_session_change_fail(LcipSession *session, const char *why);
+void lcip_session_change_clear(LcipSession *session);
+void lcip_session_change_update(LcipSession *session);
+
+/* lcip-session-run.c */
+SessionSlot *lcip_session_slot_new(void);
+void lcip_session_slot_unref(SessionSlot *slot);
+void lcip_session_forget_profile(LcipSession *session);
+
+G_END_DECLS
