@@ -325,8 +325,9 @@ static void stage_init(Stage *stage, const Built *built, const Variant *variant)
                      : 0);
 }
 
-static gboolean is_prepared(const LcipKernel *kernel, guint i) {
-  return i < 64 && (kernel->prepared_inputs >> i & 1);
+/* Side inputs of epilogues follow the anchor's and are never prepared. */
+static gboolean is_prepared(const LcipKernel *kernel, const LcipStep *step, guint i) {
+  return i < MIN(64, step->n_anchor_inputs) && (kernel->prepared_inputs >> i & 1);
 }
 
 static void stage_fill(Stage *stage, const Built *built, const Variant *variant) {
@@ -335,7 +336,7 @@ static void stage_fill(Stage *stage, const Built *built, const Variant *variant)
       continue;
     stage->input_views[i].spec = stage->inputs[i];
     stage->input_views[i].shape = stage->inputs[i].shape;
-    if (is_prepared(variant->kernel, i))
+    if (is_prepared(variant->kernel, &stage->step, i))
       continue;
     stage->input_memory[i] = memory_of_input(&stage->inputs[i], built->values[i]);
     stage->input_views[i].data = stage->input_memory[i].data;
@@ -546,7 +547,7 @@ static void check_variant(const Built *built, Variant variant) {
 
 static gboolean can_share(const Built *built, const Variant *variant, int input) {
   return input >= 0 && built->values[input] && !built->constants[input] &&
-         !is_prepared(variant->kernel, (guint)input) &&
+         !is_prepared(variant->kernel, &built->step, (guint)input) &&
          lcip_tensor_spec_equal(&built->inputs[input], &built->outputs[0]) &&
          variant->formats.inputs[input] == variant->formats.outputs[0];
 }
@@ -563,7 +564,7 @@ static void check_formats(const Built *built, Variant variant) {
   if (!variant.kernel->inplace)
     return;
   variant.inplace = INPLACE_INPUT;
-  if (built->step.n_inputs > 0 && can_share(built, &variant, 0))
+  if ((built->step.op->flags & LCIP_OP_ELEMENTWISE) && can_share(built, &variant, 0))
     check_variant(built, variant);
   variant.inplace = INPLACE_SIDE;
   if (can_share(built, &variant, first_side(built)))
