@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <math.h>
 #include <string.h>
 
 #include "lcip-cl-private.h"
+#include "lcip-kernel.h"
 
 /* The OpenCL layer on the first device here: programs, the disk cache, buffers, times. */
 
@@ -238,6 +240,114 @@ static void test_times(void) {
   teardown(&f);
 }
 
+/* ---- pictures to tensors: against the reference ---- */
+
+enum { PICTURE_W = 141, PICTURE_H = 97 };
+
+static LcipAttrs *picture_attrs(const LcipOperator *op, const char *fit, const char *filter,
+                                gboolean nchw) {
+  g_autoptr(GError) error = NULL;
+  const char *const values[][2] = {
+      {"width", "33"},
+      {"height", "20"},
+      {"fit", fit},
+      {"filter", filter},
+      {"mean", "127.5 100 90"},
+      {"scale", "0.01 0.02 0.03"},
+      {"layout", nchw ? "NCHW" : "NHWC"},
+      {"color", nchw ? "BGR" : "RGB"},
+  };
+  LcipAttrs *attrs = lcip_attrs_new(op);
+  for (gsize i = 0; i < G_N_ELEMENTS(values); i++) {
+    const LcipAttrType type = lcip_operator_find_attr(op, values[i][0])->type;
+    lcip_attrs_set_text(attrs, values[i][0], type, values[i][1], &error);
+    g_assert_no_error(error);
+  }
+  return attrs;
+}
+
+/* Both outputs of @kernel on the device, into @results. */
+static void picture_on_device(Fixture *f, const LcipKernel *kernel, const LcipStep *step,
+                              LcipTensor *picture, LcipTensor *const results[2]) {
+  g_autoptr(GError) error = NULL;
+  LcipTensorView in = lcip_tensor_view(picture), out[2];
+  LcipClMem buffers[3];
+  buffers[2] = lcip_cl_buffer_new_from(f->device, lcip_tensor_get_bytes(picture), in.data, &error);
+  in.buffer = buffers[2];
+  for (int i = 0; i < 2; i++) {
+    out[i] = lcip_tensor_view(results[i]);
+    buffers[i] = lcip_cl_buffer_new(f->device, lcip_tensor_get_bytes(results[i]) + 64, &error);
+    out[i].buffer = buffers[i];
+    out[i].offset_bytes = 64;
+  }
+  g_assert_no_error(error);
+  const LcipCall call = {.step = step, .inputs = &in, .outputs = out};
+  g_assert_true(kernel->enqueue(&call, f->queue, &error));
+  for (int i = 0; i < 2; i++)
+    g_assert_true(lcip_cl_read(f->queue, buffers[i], 64, lcip_tensor_get_bytes(results[i]),
+                               lcip_tensor_get_mutable(results[i]), &error));
+  g_assert_true(lcip_cl_queue_finish(f->queue, 0, NULL, &error));
+  g_assert_no_error(error);
+  for (int i = 0; i < 3; i++)
+    lcip_cl_buffer_free(buffers[i]);
+}
+
+static void compare_picture(Fixture *f, LcipTensor *picture, const char *fit, const char *filter,
+                            gboolean nchw) {
+  g_autoptr(GError) error = NULL;
+  const char *reason = NULL;
+  const LcipOperator *op = lcip_operator_find("lcip", "PictureToTensor");
+  const LcipKernel *kernel = lcip_kernel_find("picture-to-tensor-opencl");
+  g_autoptr(LcipAttrs) attrs = picture_attrs(op, fit, filter, nchw);
+  LcipTensor *constants[1] = {NULL}, *expected[2], *found[2];
+  LcipTensorSpec outputs[2] = {0};
+  LcipTensorView in = lcip_tensor_view(picture), out[2];
+  LcipPortFormats formats = {0};
+  LcipStep step = {.op = op,
+                   .attrs = attrs,
+                   .n_inputs = 1,
+                   .n_anchor_inputs = 1,
+                   .inputs = &in.spec,
+                   .constants = constants,
+                   .n_outputs = 2,
+                   .outputs = outputs};
+  g_assert_true(lcip_step_infer(&step, &error));
+  g_assert_true(lcip_kernel_supports(kernel, &step, &formats, &reason));
+  for (int i = 0; i < 2; i++) {
+    expected[i] = lcip_tensor_new(&outputs[i]);
+    found[i] = lcip_tensor_new(&outputs[i]);
+    out[i] = lcip_tensor_view(expected[i]);
+  }
+  g_assert_true(lcip_kernel_run_reference(&step, &in, out, &error));
+  picture_on_device(f, kernel, &step, picture, found);
+  for (int i = 0; i < 2; i++) {
+    const float *a = lcip_tensor_get_data(expected[i]), *b = lcip_tensor_get_data(found[i]);
+    for (gint64 k = 0; k < lcip_shape_count(&outputs[i].shape); k++)
+      g_assert_cmpfloat(fabsf(a[k] - b[k]), <=, kernel->tolerance * fmaxf(1.0f, fabsf(a[k])));
+    lcip_tensor_unref(expected[i]);
+    lcip_tensor_unref(found[i]);
+  }
+}
+
+static void test_picture_to_tensor(void) {
+  static const char *const fits[] = {"stretch", "pad", "crop"}, *const filters[] = {"area",
+                                                                                    "linear"};
+  Fixture f;
+  if (!setup(&f))
+    return;
+  const LcipTensorSpec spec =
+      lcip_tensor_spec(LCIP_TYPE_U8, lcip_shape(3, PICTURE_H, PICTURE_W, 3));
+  g_autoptr(LcipTensor) picture = lcip_tensor_new(&spec);
+  guint8 *pixels = lcip_tensor_get_mutable(picture);
+  for (int i = 0; i < PICTURE_H * PICTURE_W * 3; i++)
+    pixels[i] = (guint8)g_test_rand_int_range(0, 256);
+  for (gsize fit = 0; fit < G_N_ELEMENTS(fits); fit++)
+    for (gsize filter = 0; filter < G_N_ELEMENTS(filters); filter++)
+      for (int nchw = 0; nchw < 2; nchw++)
+        compare_picture(&f, picture, fits[fit], filters[filter], nchw);
+  teardown(&f);
+}
+
 /* ---- the disk cache: each look at it is a process of its own with an empty memory ---- */
 
 #define CACHE_OPTIONS "-DFACTOR=7.0f"
@@ -355,6 +465,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/opencl/bad-arguments", test_bad_arguments);
   g_test_add_func("/opencl/two-queues", test_two_queues);
   g_test_add_func("/opencl/times", test_times);
+  g_test_add_func("/opencl/picture-to-tensor", test_picture_to_tensor);
   g_test_add_func("/opencl/cache", test_cache);
   g_test_add_func("/opencl/cache-unwritable", test_cache_unwritable);
   g_test_add_func("/opencl/cache/subprocess/builds", test_cache_builds);

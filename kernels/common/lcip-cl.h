@@ -40,8 +40,9 @@ void lcip_cl_queue_free(LcipClQueue *queue);
 LcipClDevice *lcip_cl_queue_device(LcipClQueue *queue);
 
 /** lcip_cl_queue_kernel: function @function of the program in @source (embedded .cl text, which
- * must stay as it is while the queue lives: its address is its name) built with @options ("-DK=3"); built once per device and cached. Borrowed by the queue's thread until
- * the queue is freed: each queue has its own kernel objects, so setting arguments is safe. */
+ * must stay as it is while the queue lives: its address is its name) built with @options
+ * ("-DK=3"); built once per device and cached. Borrowed by the queue's thread until the queue is
+ * freed: each queue has its own kernel objects, so setting arguments is safe. */
 LcipClKernel lcip_cl_queue_kernel(LcipClQueue *queue, const char *source, const char *options,
                                   const char *function, GError **error);
 /** lcip_cl_arg_*: set an argument. A view sets two: the buffer and its offset in elements (int). */

@@ -42,14 +42,14 @@ static gboolean resize_opencl_supports(const LcipStep *step, LcipPortFormats *fo
 }
 
 static gboolean resize_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, GError **error) {
-  static const gsize local[] = {16, 4, 1};
+  static const gsize local[] = {1, 8, 4};
   const LcipShape *x = &call->inputs[0].shape;
   LcipResize resize;
   if (!lcip_resize_init(&resize, call->step, x, error))
     return FALSE;
   const LcipResizeAxis *h = &resize.axes[x->rank - 2], *w = &resize.axes[x->rank - 1];
   const gsize planes = lcip_shape_product(x, 0, x->rank - 2);
-  const gsize global[] = {(gsize)w->out, (gsize)h->out, planes};
+  const gsize global[] = {(gsize)(w->out + 15) / 16, (gsize)h->out, planes};
   const gint64 sizes[] = {(gint64)planes, h->in, w->in, h->out, w->out};
   const gboolean nearest = resize.mode == LCIP_RESIZE_NEAREST;
   LcipClArgs args = lcip_cl_args_begin(queue, nearest ? "resize_nearest" : "resize_linear", error);
