@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* What plan and profile add to the document's actors: shapes, times, brackets of fused steps, and the
- * figures of lanes. Actors are matched by id, because the plan's graph may be older. */
+/* What plan and profile add to the document's actors: shapes, times, brackets of fused steps, and
+ * the figures of lanes. Actors are matched by id, because the plan's graph may be older. */
 
 /* ---- brackets ---- */
 
@@ -153,11 +153,12 @@ static double slowest_step(const LcipProfile *profile) {
 static void set_bracket_text(CanvasBracket *bracket, const LcipPlanStep *step,
                              const LcipTimes *times) {
   g_autofree char *ms = times && times->n > 0 ? lcip_format_ms(times->median_ms) : NULL;
-  const char *format = step->output.format != LCIP_FORMAT_DENSE
-                           ? lcip_format_name(step->output.format)
-                           : NULL;
+  const char *format =
+      step->output.format != LCIP_FORMAT_DENSE ? lcip_format_name(step->output.format) : NULL;
   g_autofree char *text = ms && format ? g_strdup_printf("%s · %s", ms, format)
-                                       : g_strdup(ms ? ms : format ? format : "one step");
+                                       : g_strdup(ms       ? ms
+                                                  : format ? format
+                                                           : "one step");
   if (g_strcmp0(text, bracket->text) == 0)
     return;
   g_free(bracket->text);

@@ -84,6 +84,8 @@ void lcip_lane_header_set_lane(LcipLaneHeader *self, const LcipLane *lane, guint
   gtk_label_set_text(self->name_label, lane->name);
   gtk_actionable_set_action_target(self->assign_button, "s", lane->name);
   gtk_actionable_set_action_target(self->empty_button, "s", lane->name);
+  gtk_actionable_set_action_name(self->assign_button, "win.assign-lane");
+  gtk_actionable_set_action_name(self->empty_button, "win.empty-lane");
   g_autoptr(GMenu) menu = g_menu_new();
   menu_append(menu, "Assign Device…", "win.assign-lane", lane->name);
   if (lane->kind != LCIP_LANE_CPU)
