@@ -274,6 +274,7 @@ static void test_xml_hash(void) {
   GError *error = NULL;
   g_assert_true(lcip_xml_write(graph, path, &error));
   g_autoptr(LcipGraph) first = lcip_xml_read(path, &error);
+  g_assert_nonnull(first);
   g_assert_no_error(error);
   g_autofree char *weights = weights_beside(folder);
   struct stat before;
