@@ -11,6 +11,19 @@
 #include "lcip-error.h"
 #include "lcip-media-private.h"
 
+#ifdef __SANITIZE_ADDRESS__
+/* GStreamer registers so many names that GLib's table of quarks grows; GLib keeps the old table for
+ * good, and only slow unwinding finds out that it came from GLib's own set-up. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+  return "fast_unwind_on_malloc=0";
+}
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+  return "leak:call_init";
+}
+#endif
+
 /* ---- helpers ---- */
 
 /* A folder of its own for a test, deleted at the end. */
