@@ -399,6 +399,7 @@ static void test_demo_live(void) {
   g_autoptr(LcipTensor) first = next(source, &last_ns);
   g_usleep(200 * 1000);
   g_autoptr(LcipTensor) second = next(source, &time_ns);
+  g_assert_false(same_picture(first, second));
   const guint64 drops = lcip_media_source_drops(source);
   g_assert_cmpuint(drops, >=, 4); /* frames 1 to 5 are over after 200 ms */
   const gint64 frames = (time_ns - last_ns + 16000000) / 33333333;
