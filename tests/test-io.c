@@ -718,18 +718,24 @@ static void read_npy(const char *path) {
     touch(tensor);
 }
 
-static void damage_at(GBytes *good, const char *target, gsize offset, ReadAndTouch reader) {
+typedef enum { DAMAGE_CUT, DAMAGE_BYTE, DAMAGE_BIT, N_DAMAGES } Damage;
+
+static void damage_once(GBytes *good, const char *target, gsize offset, Damage damage,
+                        ReadAndTouch reader) {
   gsize size;
   const guint8 *data = g_bytes_get_data(good, &size);
   g_autofree guint8 *bad = g_memdup2(data, size);
-  put(target, bad, offset);
+  if (damage == DAMAGE_BYTE)
+    bad[offset] = (guint8)g_test_rand_int_range(0, 256);
+  if (damage == DAMAGE_BIT)
+    bad[offset] ^= (guint8)(1u << g_test_rand_int_range(0, 8));
+  put(target, bad, damage == DAMAGE_CUT ? offset : size);
   reader(target);
-  bad[offset] = (guint8)g_test_rand_int_range(0, 256);
-  put(target, bad, size);
-  reader(target);
-  bad[offset] = data[offset] ^ (guint8)(1u << g_test_rand_int_range(0, 8));
-  put(target, bad, size);
-  reader(target);
+}
+
+static void damage_at(GBytes *good, const char *target, gsize offset, ReadAndTouch reader) {
+  for (Damage damage = DAMAGE_CUT; damage < N_DAMAGES; damage++)
+    damage_once(good, target, offset, damage, reader);
 }
 
 /* Small files at every 64th byte, large ones at 500 places that the printed seed gives. */
@@ -750,7 +756,8 @@ static void damage_file(const char *path, const char *beside, ReadAndTouch reade
       damage_at(good, target, offset, reader);
   else
     for (int i = 0; i < 500; i++)
-      damage_at(good, target, (gsize)g_test_rand_int_range(0, (gint32)size), reader);
+      damage_once(good, target, (gsize)g_test_rand_int_range(0, (gint32)size),
+                  (Damage)(i % N_DAMAGES), reader);
 }
 
 static void test_damage_xml(void) {
@@ -773,7 +780,7 @@ static void test_damage_onnx_head(void) {
   g_autofree char *path = in_source("data/models/selfie-segmentation-256.onnx");
   g_autofree char *target = in_scratch("head.onnx");
   g_autoptr(GBytes) good = get(path);
-  for (gsize offset = 0; offset < 4096; offset += 5)
+  for (gsize offset = 0; offset < 4096; offset += 16)
     damage_at(good, target, offset, read_onnx);
 }
 
