@@ -206,8 +206,9 @@ static void update_lane_profile(LcipCanvas *self, const LcipProfile *profile) {
         const LcipPlanStep *step = lcip_plan_step(profile->plan, k);
         if (step->lane != (int)j || step->n_actors > 0 || step->is_io)
           continue;
-        extra.n_steps++;
-        extra.ms += profile->steps[k].n ? profile->steps[k].median_ms : 0;
+        double ms = profile->steps[k].n ? profile->steps[k].median_ms : 0;
+        *(step->kernel ? &extra.n_reorders : &extra.n_copies) += 1;
+        *(step->kernel ? &extra.reorder_ms : &extra.copy_ms) += ms;
       }
     }
     CANVAS_LANE(self, i)->saturated = figures && figures->utilisation > 0.95;

@@ -73,6 +73,7 @@ struct _LcipCanvas {
   CanvasDrag drag;
   gboolean space_held;
   gboolean allocating;
+  gboolean show_cursor; /* after the next allocation, wherever it went */
   double pinch_zoom;
   double pointer_x, pointer_y;
 };

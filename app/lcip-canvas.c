@@ -151,6 +151,35 @@ static void allocate_header(LcipCanvas *self, guint index) {
                       gsk_transform_translate(NULL, &GRAPHENE_POINT_INIT(0, (float)round(y))));
 }
 
+static void scroll_into_view(GtkAdjustment *adjustment, double low, double high, double margin) {
+  if (!adjustment)
+    return;
+  double value = gtk_adjustment_get_value(adjustment);
+  double page = gtk_adjustment_get_page_size(adjustment);
+  if (high - low + 2 * margin > page || low - margin < value)
+    gtk_adjustment_set_value(adjustment, low - margin);
+  else if (high + margin > value + page)
+    gtk_adjustment_set_value(adjustment, high + margin - page);
+}
+
+static void scroll_to_actor(LcipCanvas *self, int index) {
+  const LcipLayoutBox *box = &self->layout->actors[index];
+  double top = (CANVAS_LANE(self, box->lane)->content + box->y) * self->zoom;
+  scroll_into_view(self->adjustments[GTK_ORIENTATION_HORIZONTAL], box->x * self->zoom,
+                   (box->x + box->width) * self->zoom, 48);
+  scroll_into_view(self->adjustments[GTK_ORIENTATION_VERTICAL], top, top + box->height * self->zoom,
+                   24);
+}
+
+/* An actor moved by keyboard is followed to its new lane. */
+static void show_cursor(LcipCanvas *self) {
+  int index =
+      self->cursor ? GPOINTER_TO_INT(g_hash_table_lookup(self->by_id, self->cursor)) - 1 : -1;
+  if (self->show_cursor && index >= 0)
+    scroll_to_actor(self, index);
+  self->show_cursor = FALSE;
+}
+
 static void canvas_size_allocate(GtkWidget *widget, int width, int height, int baseline) {
   LcipCanvas *self = LCIP_CANVAS(widget);
   if (!self->layout)
@@ -164,6 +193,7 @@ static void canvas_size_allocate(GtkWidget *widget, int width, int height, int b
   double upper = total * self->zoom;
   configure(self->adjustments[GTK_ORIENTATION_VERTICAL], upper < height + 1 ? height : upper,
             height);
+  show_cursor(self);
   for (guint i = 0; i < self->actors->len; i++)
     allocate_actor(self, i, width, height);
   for (guint i = 0; i < self->headers->len; i++)
@@ -287,28 +317,12 @@ void lcip_canvas_select(LcipCanvas *self, const char *const *ids) {
   lcip_canvas_selection_changed(self);
 }
 
-static void scroll_into_view(GtkAdjustment *adjustment, double low, double high, double margin) {
-  if (!adjustment)
-    return;
-  double value = gtk_adjustment_get_value(adjustment);
-  double page = gtk_adjustment_get_page_size(adjustment);
-  if (high - low + 2 * margin > page || low - margin < value)
-    gtk_adjustment_set_value(adjustment, low - margin);
-  else if (high + margin > value + page)
-    gtk_adjustment_set_value(adjustment, high + margin - page);
-}
-
 /* Scrolls to the actor; it must be allocated before it can take the focus. */
 void lcip_canvas_focus_actor(LcipCanvas *self, int index) {
-  const LcipLayoutBox *box = &self->layout->actors[index];
   GtkWidget *actor = self->actors->pdata[index];
   g_free(self->cursor);
   self->cursor = g_strdup(lcip_actor_widget_get_id(LCIP_ACTOR_WIDGET(actor)));
-  double top = (CANVAS_LANE(self, box->lane)->content + box->y) * self->zoom;
-  scroll_into_view(self->adjustments[GTK_ORIENTATION_HORIZONTAL], box->x * self->zoom,
-                   (box->x + box->width) * self->zoom, 48);
-  scroll_into_view(self->adjustments[GTK_ORIENTATION_VERTICAL], top, top + box->height * self->zoom,
-                   24);
+  scroll_to_actor(self, index);
   allocate_actor(self, index, gtk_widget_get_width(GTK_WIDGET(self)),
                  gtk_widget_get_height(GTK_WIDGET(self)));
   gtk_widget_grab_focus(actor);
@@ -377,6 +391,7 @@ void lcip_canvas_move_selection(LcipCanvas *self, int by) {
   for (; lane >= 0 && lane < (int)self->graph->lanes->len; lane += by) {
     g_autofree char *refusal = lcip_canvas_refusal(self, actors, lane);
     if (!refusal) {
+      self->show_cursor = TRUE;
       lcip_canvas_emit_move(self, actors, lane);
       return;
     }

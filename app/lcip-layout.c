@@ -165,8 +165,9 @@ static void add_arcs(Work *work) {
              to_port = edge->dst_actor == LCIP_NO_ACTOR;
     int src = work->vertex_of[from_port ? n + edge->src_port : (guint)edge->src_actor];
     int dst = work->vertex_of[to_port ? n + n_inputs + edge->dst_port : (guint)edge->dst_actor];
-    if (src == dst && edge->delay == 0)
-      continue;
+    gboolean loop = edge->src_actor == edge->dst_actor || edge->delay > 0;
+    if (src == dst && !loop)
+      continue; /* inside a stack */
     gboolean direct = VERTEX(work, src)->placed || VERTEX(work, dst)->placed;
     Arc arc = {i,          src,
                dst,        find_net(work, index, src, from_port ? 0 : edge->src_port),
