@@ -32,6 +32,9 @@ static void test_help(void) {
     g_autofree char *usage = g_strdup_printf("lcip %s", commands[i]);
     g_assert_cmpint(own->exit_code, ==, 0);
     g_assert_nonnull(strstr(own->out, usage));
+    g_autoptr(LcipTestOutput) other = lcip_test_command("help", commands[i], NULL);
+    g_assert_cmpint(other->exit_code, ==, 0);
+    g_assert_nonnull(strstr(other->out, commands[i]));
   }
 }
 
@@ -64,6 +67,8 @@ static void test_usage(void) {
   assert_usage(lcip_test_command(NULL, NULL), "command is missing");
   assert_usage(lcip_test_command("frobnicate", NULL), "'frobnicate'");
   assert_usage(lcip_test_command("run", NULL), "GRAPH.xml");
+  assert_usage(lcip_test_command("devices", "extra", NULL), "'extra'");
+  assert_usage(lcip_test_command("help", "frobnicate", NULL), "'frobnicate'");
   assert_usage(lcip_test_command("run", graph, "--no-such-option", NULL), "--no-such-option");
   assert_usage(lcip_test_command("info", graph, "second", NULL), "'second'");
   assert_usage(lcip_test_command("run", graph, "--frames", "0", NULL), "found 0");
@@ -76,6 +81,18 @@ static void test_usage(void) {
   assert_usage(lcip_test_command("bench", model, "--streams", "0", NULL), "--streams");
   assert_usage(lcip_test_command("import", model, "--input-shape", "input=1,3,5", NULL),
                "does not fit");
+}
+
+/* A "--" ends the options, as everywhere: it is no file. */
+static void test_end_of_options(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autoptr(LcipTestOutput) output = lcip_test_command("validate", "--", graph, NULL);
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  g_autoptr(LcipTestOutput) dash = lcip_test_command("validate", "--", "-absent.xml", NULL);
+  g_assert_cmpint(dash->exit_code, ==, 1);
+  g_assert_nonnull(strstr(dash->err, "-absent.xml"));
+  g_assert_null(strstr(dash->err, "lcip: --:"));
 }
 
 static void assert_failure(LcipTestOutput *output, const char *message) {
@@ -257,6 +274,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/run-help", test_run_help);
   g_test_add_func("/cli/version", test_version);
   g_test_add_func("/cli/usage", test_usage);
+  g_test_add_func("/cli/end-of-options", test_end_of_options);
   g_test_add_func("/cli/missing-files", test_missing_files);
   g_test_add_func("/cli/refused-inputs", test_refused_inputs);
   g_test_add_func("/cli/validate", test_validate);

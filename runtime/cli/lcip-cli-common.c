@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 void lcip_cli_note(const char *format, ...) {
   va_list args;
@@ -17,6 +18,16 @@ void lcip_cli_note(const char *format, ...) {
 
 static void note_usage(const LcipCliCommand *command, const char *message) {
   g_printerr("lcip %s: %s\nTry 'lcip %s --help'.\n", command->name, message, command->name);
+}
+
+/* GLib leaves the "--" that ends the options in front of an argument that begins with a dash. */
+static void drop_end_of_options(char **argv) {
+  for (char **arg = argv + 1; *arg; arg++)
+    if (strcmp(*arg, "--") == 0) {
+      g_free(*arg);
+      memmove(arg, arg + 1, (g_strv_length(arg + 1) + 1) * sizeof *arg);
+      return;
+    }
 }
 
 gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entries, char ***argv,
@@ -32,8 +43,9 @@ gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entri
     note_usage(command, error->message);
     return FALSE;
   }
+  drop_end_of_options(*argv);
   guint n = g_strv_length(*argv) - 1;
-  if (n >= min && (max == 0 || n <= max))
+  if (n >= min && n <= max)
     return TRUE;
   g_autofree char *message = n < min
                                  ? g_strdup_printf("an argument is missing: %s", command->arguments)

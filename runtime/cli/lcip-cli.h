@@ -36,9 +36,10 @@ extern const LcipCliCommand lcip_cli_run;
 extern const LcipCliCommand lcip_cli_bench;
 extern const LcipCliCommand lcip_cli_devices;
 
+#define LCIP_CLI_ANY_NUMBER G_MAXUINT
 /** lcip_cli_parse: takes the options out of @argv (argv[0] is the command's name) and checks that
- * @min to @max arguments are left (@max 0: any number). Prints what is wrong; --help prints and
- * exits. */
+ * @min to @max arguments are left (LCIP_CLI_ANY_NUMBER: no limit). Prints what is wrong; --help
+ * prints and exits. */
 gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entries, char ***argv,
                         guint min, guint max);
 /** lcip_cli_report: prints @error on standard error. A G_OPTION_ERROR is wrong usage. */
