@@ -190,6 +190,27 @@ static void test_json_bench(void) {
                     json_object_get_double_member(latency, "p99"));
 }
 
+static void assert_json_error(LcipTestOutput *output, const char *command, int code) {
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, code);
+  g_autoptr(JsonObject) document = lcip_test_parse(output->out);
+  lcip_test_check_schema(document, "lcip-error");
+  g_assert_cmpstr(json_object_get_string_member(document, "command"), ==, command);
+  g_assert_nonnull(strstr(output->err, json_object_get_string_member(document, "error")));
+  lcip_test_output_free(output);
+}
+
+/* A reader of --json finds a document also when there is nothing to tell but the error. */
+static void test_json_error(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  assert_json_error(lcip_test_command("run", "absent.xml", "--json", NULL), "run", 1);
+  assert_json_error(lcip_test_command("info", "absent.xml", "--json", NULL), "info", 1);
+  assert_json_error(lcip_test_command("bench", "absent.xml", "--json", NULL), "bench", 1);
+  assert_json_error(lcip_test_command("run", model, "--json", "--mapping", "x", NULL), "run", 2);
+  assert_json_error(lcip_test_command("bench", model, "--json", "--absent", NULL), "bench", 2);
+  assert_json_error(lcip_test_command("devices", "--json", "extra", NULL), "devices", 2);
+}
+
 /* One JSON document with every option that writes something else too. */
 static void test_json_run(void) {
   g_autofree char *model = lcip_test_source(model_name);
@@ -283,6 +304,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/json/info", test_json_info);
   g_test_add_func("/cli/json/bench", test_json_bench);
   g_test_add_func("/cli/json/run", test_json_run);
+  g_test_add_func("/cli/json/error", test_json_error);
   g_test_add_func("/cli/seeded", test_seeded);
   g_test_add_func("/cli/interrupt", test_interrupt);
   int result = g_test_run();

@@ -299,7 +299,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   if (!lcip_cli_parse(command, entries, &argv_left, 1, 1))
     return LCIP_CLI_USAGE;
   if (!check_args(&args, &error) || !bench_graph(argv_left[1], &args, &error))
-    return lcip_cli_report(command, error);
+    return args.as_json ? lcip_cli_report_json(command, error) : lcip_cli_report(command, error);
   return lcip_cli_finish(LCIP_CLI_DONE);
 }
 

@@ -314,13 +314,12 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
   return ok;
 }
 
-static gboolean run_graph(const char *path, const RunArgs *args, GError **error) {
+static gboolean run_graph(const char *path, const RunArgs *args, LcipCliJson *json,
+                          GError **error) {
   GCancellable *cancellable = lcip_cli_watch_signals();
   g_auto(LcipCliInputs) inputs;
   g_auto(Delivery) delivery = {0};
-  LcipCliJson json;
   lcip_cli_inputs_init(&inputs);
-  lcip_cli_json_init(&json, stdout, 2);
   g_autoptr(LcipGraph) graph = lcip_graph_load(path, NULL, error);
   if (!graph)
     return FALSE;
@@ -331,9 +330,9 @@ static gboolean run_graph(const char *path, const RunArgs *args, GError **error)
     return FALSE;
   g_autoptr(LcipPlan) plan =
       lcip_cli_plan(path, graph, &args->plan, bindings, &inputs, cancellable, error);
-  if (!plan || !delivery_open(&delivery, graph, args, cancellable, &json, error))
+  if (!plan || !delivery_open(&delivery, graph, args, cancellable, json, error))
     return FALSE;
-  return run_plan(path, plan, &inputs, &delivery, &json, error);
+  return run_plan(path, plan, &inputs, &delivery, json, error);
 }
 
 static gboolean check_args(const RunArgs *args, GError **error) {
@@ -382,8 +381,13 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       G_OPTION_ENTRY_NULL};
   if (!lcip_cli_parse(command, entries, &argv_left, 1, 1))
     return LCIP_CLI_USAGE;
-  if (!check_args(&args, &error) || !run_graph(argv_left[1], &args, &error)) {
-    LcipCliExit code = lcip_cli_report(command, error);
+  LcipCliJson json;
+  lcip_cli_json_init(&json, stdout, 2);
+  if (!check_args(&args, &error) || !run_graph(argv_left[1], &args, &json, &error)) {
+    /* A run that began has its error in its own document. */
+    LcipCliExit code = args.as_json && !lcip_cli_json_begun(&json)
+                           ? lcip_cli_report_json(command, error)
+                           : lcip_cli_report(command, error);
     lcip_cli_finish(code);
     return code;
   }

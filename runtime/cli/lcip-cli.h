@@ -44,6 +44,9 @@ gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entri
                         guint min, guint max);
 /** lcip_cli_report: prints @error on standard error. A G_OPTION_ERROR is wrong usage. */
 LcipCliExit lcip_cli_report(const LcipCliCommand *command, const GError *error);
+/** lcip_cli_report_json: the same, and @error as the JSON document (lcip-error) on standard output,
+ * so that with --json there is always one. */
+LcipCliExit lcip_cli_report_json(const LcipCliCommand *command, const GError *error);
 /** lcip_cli_note: one line on standard error. */
 void lcip_cli_note(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /** lcip_cli_note_problems: each problem as a line on standard error. */
