@@ -72,6 +72,9 @@ static void test_usage(void) {
   assert_usage(lcip_test_command("run", graph, "--no-such-option", NULL), "--no-such-option");
   assert_usage(lcip_test_command("info", graph, "second", NULL), "'second'");
   assert_usage(lcip_test_command("run", graph, "--frames", "0", NULL), "found 0");
+  assert_usage(lcip_test_command("run", graph, "--frames", "-1", NULL), "found -1");
+  assert_usage(lcip_test_command("run", graph, "--frames-in-flight", "0", NULL), "found 0");
+  assert_usage(lcip_test_command("run", graph, "--frames-in-flight", "65", NULL), "found 65");
   assert_usage(lcip_test_command("run", graph, "--frames", "many", NULL), "many");
   assert_usage(lcip_test_command("run", graph, "--mapping", "absent", NULL), "'absent'");
   assert_usage(lcip_test_command("run", graph, "--lane", "Absent=cpu", NULL), "Absent=cpu");
@@ -93,6 +96,28 @@ static void test_end_of_options(void) {
   g_assert_cmpint(dash->exit_code, ==, 1);
   g_assert_nonnull(strstr(dash->err, "-absent.xml"));
   g_assert_null(strstr(dash->err, "lcip: --:"));
+}
+
+/* In the C locale of a bare board a name of a UTF-8 file is still found, or not, as it is. */
+static void test_names_in_c_locale(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_setenv("LC_ALL", "C", TRUE);
+  LcipTestOutput *mapping = lcip_test_command("run", graph, "--mapping", "Größe", NULL);
+  LcipTestOutput *lane = lcip_test_command("bench", graph, "--lane", "Größe=cpu", NULL);
+  g_unsetenv("LC_ALL");
+  assert_usage(mapping, "no mapping");
+  assert_usage(lane, "lane of the graph");
+}
+
+/* Two sources of the same pictures: neither is silently ignored. */
+static void test_two_sources(void) {
+  if (skip_without_pictures())
+    return;
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *picture = lcip_test_source("data/demo/astronaut.png");
+  g_autofree char *input = g_strdup_printf("source=%s", picture);
+  assert_usage(lcip_test_command("run", graph, "--source", "demo", "--input", input, NULL),
+               "both give");
 }
 
 static void assert_failure(LcipTestOutput *output, const char *message) {
@@ -296,6 +321,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/version", test_version);
   g_test_add_func("/cli/usage", test_usage);
   g_test_add_func("/cli/end-of-options", test_end_of_options);
+  g_test_add_func("/cli/names-in-c-locale", test_names_in_c_locale);
+  g_test_add_func("/cli/two-sources", test_two_sources);
   g_test_add_func("/cli/missing-files", test_missing_files);
   g_test_add_func("/cli/refused-inputs", test_refused_inputs);
   g_test_add_func("/cli/validate", test_validate);

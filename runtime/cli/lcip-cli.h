@@ -57,7 +57,9 @@ LcipCliExit lcip_cli_finish(LcipCliExit code);
  * a second one ends the process. */
 GCancellable *lcip_cli_watch_signals(void);
 
-/** LcipCliPlanArgs: the options that `run` and `bench` share; strings are owned. */
+/** LcipCliPlanArgs: the options that `run` and `bench` share; strings are owned. Names come from
+ * files, so options that take them are parsed as file names: bytes as typed, whatever the locale.
+ */
 typedef struct {
   char *mapping;
   char **lanes;
