@@ -2,10 +2,13 @@
 
 #include "lcip-test-cli.h"
 
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lcip-io.h"
 
@@ -163,6 +166,50 @@ static void test_validate(void) {
   g_assert_true(g_file_set_contents(damaged, "<?xml version=\"1.0\"?>\n<lcip", -1, NULL));
   assert_failure(lcip_test_command("validate", damaged, NULL), message);
   assert_failure(lcip_test_command("validate", graph, damaged, NULL), message);
+}
+
+/* Where the graph can't be written its weights don't stay behind alone. */
+static void test_import_leaves_nothing(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *folder = lcip_test_temp("left");
+  g_autofree char *taken = g_build_filename(folder, "taken.xml", NULL);
+  g_assert_cmpint(g_mkdir_with_parents(taken, 0777), ==, 0);
+  assert_failure(lcip_test_command("import", model, "-o", taken, NULL), "cannot be written");
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  g_assert_cmpstr(g_dir_read_name(dir), ==, "taken.xml");
+  g_assert_null(g_dir_read_name(dir));
+}
+
+/* A trace that can't be written is told before the run, not after it. */
+static void test_trace_path(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *folder = lcip_test_temp("trace-folder");
+  g_autofree char *absent = g_build_filename(folder, "absent", "trace.json", NULL);
+  g_assert_cmpint(g_mkdir_with_parents(folder, 0777), ==, 0);
+  g_autoptr(LcipTestOutput) output = lcip_test_command("run", model, "--trace", absent, NULL);
+  g_assert_cmpint(output->exit_code, ==, 1);
+  g_assert_cmpstr(output->out, ==, "");
+  g_assert_nonnull(strstr(output->err, absent));
+  assert_failure(lcip_test_command("run", model, "--trace", folder, NULL), folder);
+}
+
+/* What is no file is written to and not replaced by one. */
+static void test_trace_to_pipe(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *pipe = lcip_test_temp("trace.fifo");
+  g_assert_cmpint(mkfifo(pipe, 0600), ==, 0);
+  int fd = g_open(pipe, O_RDWR | O_CLOEXEC, 0);
+  g_assert_cmpint(fd, >=, 0);
+  g_autoptr(LcipTestOutput) output = lcip_test_command("run", model, "--trace", pipe, NULL);
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  char begin[16] = "";
+  g_assert_cmpint(read(fd, begin, 15), ==, 15);
+  g_assert_cmpstr(begin, ==, "{\"displayTimeUn");
+  close(fd);
+  GStatBuf info;
+  g_assert_cmpint(g_lstat(pipe, &info), ==, 0);
+  g_assert_true(S_ISFIFO(info.st_mode));
 }
 
 static void test_import(void) {
@@ -327,6 +374,9 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/refused-inputs", test_refused_inputs);
   g_test_add_func("/cli/validate", test_validate);
   g_test_add_func("/cli/import", test_import);
+  g_test_add_func("/cli/import-leaves-nothing", test_import_leaves_nothing);
+  g_test_add_func("/cli/trace-path", test_trace_path);
+  g_test_add_func("/cli/trace-to-pipe", test_trace_to_pipe);
   g_test_add_func("/cli/json/devices", test_json_devices);
   g_test_add_func("/cli/json/info", test_json_info);
   g_test_add_func("/cli/json/bench", test_json_bench);
