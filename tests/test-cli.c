@@ -331,6 +331,28 @@ static void test_seeded(void) {
   g_free(texts[1]);
 }
 
+/* As the README has it: the built command finds the demo picture with nothing set. */
+static void test_demo_uninstalled(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *root = lcip_test_source("");
+  g_autofree char *folder = g_path_get_dirname(g_getenv("LCIP_CLI"));
+  g_autofree char *sources = g_canonicalize_filename("../../..", folder);
+  g_autofree char *wanted = g_canonicalize_filename(root, NULL);
+  if (skip_without_pictures())
+    return;
+  if (strcmp(sources, wanted) != 0) {
+    g_test_skip("the build folder is not in the sources");
+    return;
+  }
+  g_unsetenv("LCIP_DATA_PATH");
+  g_autoptr(LcipTestOutput) output =
+      lcip_test_command("run", graph, "--source", "demo", "--frames", "1", NULL);
+  g_setenv("LCIP_DATA_PATH", wanted, TRUE);
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  g_assert_nonnull(strstr(output->out, "1 found"));
+}
+
 /* A run without end is ended by SIGINT: done, with its summary. Waits for the first result only. */
 static void test_interrupt(void) {
   if (skip_without_pictures())
@@ -383,6 +405,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/json/run", test_json_run);
   g_test_add_func("/cli/json/error", test_json_error);
   g_test_add_func("/cli/seeded", test_seeded);
+  g_test_add_func("/cli/demo-uninstalled", test_demo_uninstalled);
   g_test_add_func("/cli/interrupt", test_interrupt);
   int result = g_test_run();
   lcip_test_clean();
