@@ -255,11 +255,42 @@ static void test_json_bench(void) {
       lcip_test_json("bench", model, "--seconds", "0.05", "--profile", "--json", NULL);
   lcip_test_check_schema(bench, "lcip-bench");
   g_assert_cmpint(json_object_get_int_member(bench, "frames"), >=, 3);
+  g_assert_cmpint(json_object_get_int_member(bench, "threads"), >=, 1);
   JsonObject *latency = json_object_get_object_member(bench, "latency_ms");
   g_assert_cmpfloat(json_object_get_double_member(latency, "min"), <=,
                     json_object_get_double_member(latency, "p50"));
   g_assert_cmpfloat(json_object_get_double_member(latency, "p50"), <=,
                     json_object_get_double_member(latency, "p99"));
+}
+
+/* Frames that end together count as what they are: more are measured than are in flight. */
+static void test_bench_bursts(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autoptr(JsonObject) bench =
+      lcip_test_json("bench", model, "--seconds", "0.01", "--streams", "4", "--frames-in-flight",
+                     "4", "--threads", "1", "--json", NULL);
+  g_assert_cmpint(json_object_get_int_member(bench, "frames"), >=, 3 * 4 * 4);
+  g_assert_cmpint(json_object_get_int_member(bench, "threads"), ==, 1);
+}
+
+/* A lane without a device: the message has the lanes, the devices and OpenCL's own reason. */
+static void test_no_opencl(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *picture = lcip_test_source("data/demo/astronaut.png");
+  g_autofree char *before = g_strdup(g_getenv("OCL_ICD_VENDORS"));
+  if (skip_without_pictures())
+    return;
+  g_setenv("OCL_ICD_VENDORS", "/nonexistent", TRUE);
+  g_autoptr(LcipTestOutput) output =
+      lcip_test_command("run", graph, "--mapping", "cpu+gpu", "--source", picture, NULL);
+  if (before)
+    g_setenv("OCL_ICD_VENDORS", before, TRUE);
+  else
+    g_unsetenv("OCL_ICD_VENDORS");
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 1);
+  g_assert_nonnull(strstr(output->err, "lanes: CPU (cpu), GPU (opencl); devices here: cpu ("));
+  g_assert_nonnull(strstr(output->err, "; OpenCL: "));
 }
 
 static void assert_json_error(LcipTestOutput *output, const char *command, int code) {
@@ -403,6 +434,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/json/info", test_json_info);
   g_test_add_func("/cli/json/bench", test_json_bench);
   g_test_add_func("/cli/json/run", test_json_run);
+  g_test_add_func("/cli/bench-bursts", test_bench_bursts);
+  g_test_add_func("/cli/no-opencl", test_no_opencl);
   g_test_add_func("/cli/json/error", test_json_error);
   g_test_add_func("/cli/seeded", test_seeded);
   g_test_add_func("/cli/demo-uninstalled", test_demo_uninstalled);
