@@ -208,7 +208,7 @@ static guint in_flight(const LcipPlan *plan, const BenchArgs *args) {
     return (guint)args->frames_in_flight;
   for (guint i = 0; i < lcip_plan_n_lanes(plan); i++)
     n_used += lcip_plan_lane(plan, i)->n_steps > 0;
-  return n_used <= 1 ? 1 : 2 * lcip_plan_n_lanes(plan);
+  return n_used <= 1 ? 1 : 2 * n_used;
 }
 
 static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchArgs *args,
