@@ -240,6 +240,23 @@ static void test_lanes(void) {
   g_assert_cmpuint(lcip_session_get_graph(session)->lanes->len, ==, n);
 }
 
+static void test_mappings(void) {
+  open_example();
+  LcipGraph *graph = lcip_session_get_graph(session);
+  g_autofree char *first = g_strdup(graph->active_mapping);
+  guint n = graph->mappings->len;
+  activate("win.copy-mapping", NULL);
+  graph = lcip_session_get_graph(session);
+  g_assert_cmpuint(graph->mappings->len, ==, n + 1);
+  g_assert_cmpstr(graph->active_mapping, !=, first);
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  g_autofree char *home = g_strdup(lane_of(conv));
+  lcip_session_move_actors(session, (const char *const[]){conv, NULL}, second_lane());
+  g_assert_cmpstr(lane_of(conv), ==, second_lane());
+  activate("win.mapping", g_variant_new_string(first));
+  g_assert_cmpstr(lane_of(conv), ==, home);
+}
+
 static void test_attributes(void) {
   open_example();
   g_autofree char *nms = g_strdup(actor_of("NonMaxSuppression"));
@@ -340,6 +357,39 @@ static gboolean results_arrived(void) {
   return results->len > 0;
 }
 
+static GArray *intervals; /* gint64 microseconds between drawn frames */
+static gint64 last_paint;
+
+static void painted(GdkFrameClock *clock) {
+  gint64 now = g_get_monotonic_time(), interval = now - last_paint;
+  if (last_paint)
+    g_array_append_val(intervals, interval);
+  last_paint = now;
+}
+
+static int compare_intervals(gconstpointer a, gconstpointer b) {
+  gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
+  return (x > y) - (x < y);
+}
+
+static gboolean has_painted(void) {
+  return intervals->len >= 60;
+}
+
+/* Says how often the window was drawn; a benchmark judges it, not a test. */
+static void report_frames(void) {
+  GdkFrameClock *clock = gtk_widget_get_frame_clock(GTK_WIDGET(window));
+  intervals = g_array_new(FALSE, FALSE, sizeof(gint64));
+  gulong id = g_signal_connect(clock, "after-paint", G_CALLBACK(painted), NULL);
+  wait_until(has_painted, "sixty drawn frames");
+  g_signal_handler_disconnect(clock, id);
+  g_array_sort(intervals, compare_intervals);
+  g_test_message("drawn frames: median %.1f ms, 95th percentile %.1f ms apart",
+                 g_array_index(intervals, gint64, intervals->len / 2) / 1000.,
+                 g_array_index(intervals, gint64, intervals->len * 95 / 100) / 1000.);
+  g_array_unref(intervals);
+}
+
 static void test_run(void) {
   open_example();
   lcip_session_set_source(session, "demo");
@@ -348,6 +398,7 @@ static void test_run(void) {
   wait_until(has_profile, "frames");
   wait_until(results_arrived, "detections");
   g_assert_null(lcip_session_get_source_trouble(session));
+  report_frames();
   activate("win.add-lane", g_variant_new_string("cpu"));
   guint n = lcip_session_get_graph(session)->lanes->len;
   const LcipLane *added = lcip_session_get_graph(session)->lanes->pdata[n - 1];
@@ -381,6 +432,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/editor/drag-to-lane", test_drag_to_lane);
   g_test_add_func("/editor/drag-in-lane", test_drag_in_lane);
   g_test_add_func("/editor/lanes", test_lanes);
+  g_test_add_func("/editor/mappings", test_mappings);
   g_test_add_func("/editor/attributes", test_attributes);
   g_test_add_func("/editor/save", test_save);
   g_test_add_func("/editor/close-asks", test_close_asks);
