@@ -357,39 +357,6 @@ static gboolean results_arrived(void) {
   return results->len > 0;
 }
 
-static GArray *intervals; /* gint64 microseconds between drawn frames */
-static gint64 last_paint;
-
-static void painted(GdkFrameClock *clock) {
-  gint64 now = g_get_monotonic_time(), interval = now - last_paint;
-  if (last_paint)
-    g_array_append_val(intervals, interval);
-  last_paint = now;
-}
-
-static int compare_intervals(gconstpointer a, gconstpointer b) {
-  gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
-  return (x > y) - (x < y);
-}
-
-static gboolean has_painted(void) {
-  return intervals->len >= 60;
-}
-
-/* Says how often the window was drawn; a benchmark judges it, not a test. */
-static void report_frames(void) {
-  GdkFrameClock *clock = gtk_widget_get_frame_clock(GTK_WIDGET(window));
-  intervals = g_array_new(FALSE, FALSE, sizeof(gint64));
-  gulong id = g_signal_connect(clock, "after-paint", G_CALLBACK(painted), NULL);
-  wait_until(has_painted, "sixty drawn frames");
-  g_signal_handler_disconnect(clock, id);
-  g_array_sort(intervals, compare_intervals);
-  g_test_message("drawn frames: median %.1f ms, 95th percentile %.1f ms apart",
-                 g_array_index(intervals, gint64, intervals->len / 2) / 1000.,
-                 g_array_index(intervals, gint64, intervals->len * 95 / 100) / 1000.);
-  g_array_unref(intervals);
-}
-
 static void test_run(void) {
   open_example();
   lcip_session_set_source(session, "demo");
@@ -411,56 +378,6 @@ static void test_run(void) {
   activate("win.run", NULL);
   wait_until(is_stopped, "the run to stop");
   g_assert_null(lcip_session_get_profile(session));
-}
-
-static gboolean plan_is_running(void) {
-  const LcipProfile *profile = lcip_session_get_profile(session);
-  return is_planned() && profile && profile->plan == lcip_session_get_plan(session) &&
-         profile->frames > 20;
-}
-
-static const LcipDevice *opencl_device(void) {
-  const GPtrArray *devices = lcip_runtime_devices(lcip_runtime_get());
-  for (guint i = 0; i < devices->len; i++)
-    if (((const LcipDevice *)devices->pdata[i])->kind == LCIP_LANE_OPENCL)
-      return devices->pdata[i];
-  return NULL;
-}
-
-/* Every second convolution, so that both lanes have work all the time. */
-static char **every_second_conv(void) {
-  g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-  LcipGraph *graph = lcip_session_get_graph(session);
-  guint n = 0;
-  for (guint i = 0; i < graph->actors->len; i++)
-    if (g_str_equal(lcip_graph_actor(graph, i)->op_name, "Conv") && n++ % 2 == 0)
-      g_strv_builder_add(builder, lcip_graph_actor(graph, i)->id);
-  return g_strv_builder_end(builder);
-}
-
-/* How often the window is drawn while random input, as fast as it goes, fills a CPU lane and an
- * OpenCL lane. */
-static void test_frames(void) {
-  const LcipDevice *device = opencl_device();
-  if (!g_test_slow() || !device) {
-    g_test_skip("a measurement with an OpenCL device: run it with -m slow");
-    return;
-  }
-  g_autofree char *path = lcip_data_path("models/blazeface-back-256.onnx");
-  open_path(path);
-  activate("win.add-lane", g_variant_new_string(device->id));
-  g_auto(GStrv) ids = every_second_conv();
-  lcip_session_move_actors(session, (const char *const *)ids, second_lane());
-  wait_until(is_planned, "a plan over two lanes");
-  activate("win.time-random", NULL);
-  wait_until(plan_is_running, "frames over both lanes");
-  report_frames();
-  const LcipProfile *profile = lcip_session_get_profile(session);
-  for (guint i = 0; i < lcip_plan_n_lanes(profile->plan); i++)
-    g_test_message("%s: utilisation %.2f", lcip_plan_lane(profile->plan, i)->name,
-                   profile->lanes[i].utilisation);
-  activate("win.run", NULL);
-  wait_until(is_stopped, "the run to stop");
 }
 
 int main(int argc, char **argv) {
@@ -487,6 +404,5 @@ int main(int argc, char **argv) {
   g_test_add_func("/editor/close-asks", test_close_asks);
   g_test_add_func("/editor/connect-picture", test_connect_picture);
   g_test_add_func("/editor/run", test_run);
-  g_test_add_func("/editor/frames", test_frames);
   return g_test_run();
 }
