@@ -150,6 +150,9 @@ static void show_message(LcipWindow *self, const char *text) {
 }
 
 static void show_failure(LcipWindow *self, const char *title, const char *why) {
+  self->run_when_open = FALSE;
+  if (lcip_problems_have_errors(lcip_session_get_problems(self->session)))
+    gtk_revealer_set_reveal_child(self->problems_revealer, TRUE);
   GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(self), title, why);
   adw_message_dialog_add_response(ADW_MESSAGE_DIALOG(dialog), "close", "_Close");
   gtk_window_present(GTK_WINDOW(dialog));
