@@ -42,11 +42,13 @@ static gboolean is_planned(void) {
          lcip_plan_graph(plan) == lcip_session_get_graph(session);
 }
 
+/* The canvas has given its lanes and actors their places. */
 static gboolean is_allocated(void) {
   graphene_rect_t rect;
-  const LcipActor *first = lcip_graph_actor(lcip_session_get_graph(session), 0);
+  const LcipGraph *graph = lcip_session_get_graph(session);
+  const LcipLane *first = graph->lanes->pdata[0];
   return gtk_widget_get_width(GTK_WIDGET(canvas)) > 0 &&
-         lcip_canvas_get_actor_rect(canvas, first->id, &rect) && rect.size.width > 0;
+         lcip_canvas_get_lane_rect(canvas, first->name, &rect) && rect.size.height > 0;
 }
 
 static char *example_path(void) {
