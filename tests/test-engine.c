@@ -217,6 +217,7 @@ static LcipPlanWork *add_step(TestPlan *test, int segment, LcipPlanStepKind kind
                           .inputs = specs,
                           .outputs = specs + 2,
                           .n_inputs = (guint)((in0 >= 0) + (in1 >= 0)),
+                          .n_anchor_inputs = (guint)((in0 >= 0) + (in1 >= 0)),
                           .n_outputs = out >= 0};
   step->title = keep(test, g_strdup_printf("step %u", test->plan.steps->len));
   step->kernel = kernel;
