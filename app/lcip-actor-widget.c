@@ -104,7 +104,8 @@ static float paint_time(LcipActorWidget *self, GtkSnapshot *snapshot, float righ
 static void paint_title(LcipActorWidget *self, GtkSnapshot *snapshot, float width, float middle) {
   const LcipPalette *palette = lcip_palette_get();
   float left = MARGIN + STRIP_WIDTH;
-  float used = self->detail == LCIP_DETAIL_FULL
+  /* an attached actor has one row for both */
+  float used = self->attached && self->detail == LCIP_DETAIL_FULL
                    ? paint_time(self, snapshot, width - MARGIN + 2, middle)
                    : 0;
   if (!self->title_layout)
@@ -115,35 +116,34 @@ static void paint_title(LcipActorWidget *self, GtkSnapshot *snapshot, float widt
                self->problem ? &palette->error : &palette->text);
 }
 
-static void paint_bar(LcipActorWidget *self, GtkSnapshot *snapshot, float width, float height) {
+/* The bar, and at its end the number. */
+static void paint_bar(LcipActorWidget *self, GtkSnapshot *snapshot, float width, float middle) {
   const LcipPalette *palette = lcip_palette_get();
-  float left = MARGIN + STRIP_WIDTH, room = width - left - MARGIN + 2;
+  float left = MARGIN + STRIP_WIDTH, right = width - MARGIN + 2;
+  float room = right - left - paint_time(self, snapshot, right, middle) - 2;
   if (self->time_kind != LCIP_ACTOR_TIME_OWN)
     return;
+  float fill = MAX(1.f, room * (float)self->fraction);
   gtk_snapshot_append_color(snapshot, &palette->bar_track,
-                            &GRAPHENE_RECT_INIT(left, height - 8, room, 3));
-  gtk_snapshot_append_color(
-      snapshot, &palette->bar,
-      &GRAPHENE_RECT_INIT(left, height - 8, MAX(1.f, room * (float)self->fraction), 3));
+                            &GRAPHENE_RECT_INIT(left, middle - 2, room, 4));
+  gtk_snapshot_append_color(snapshot, &palette->bar,
+                            &GRAPHENE_RECT_INIT(left, middle - 2, fill, 4));
 }
 
 static void paint_body(LcipActorWidget *self, GtkSnapshot *snapshot, float width, float height) {
   const LcipPalette *palette = lcip_palette_get();
-  if (self->attached) {
+  if (self->attached || self->detail != LCIP_DETAIL_FULL) {
     paint_title(self, snapshot, width, height / 2);
     return;
   }
-  paint_title(self, snapshot, width, self->detail == LCIP_DETAIL_FULL ? 15 : height / 2);
-  if (self->detail != LCIP_DETAIL_FULL)
-    return;
+  paint_title(self, snapshot, width, 14);
   if (!self->shape_layout)
-    self->shape_layout =
-        layout_new(self, self->shape ? self->shape : lcip_actor_title(self->actor), SMALL_SIZE,
-                   FALSE);
+    self->shape_layout = layout_new(self, self->shape ? self->shape : lcip_actor_title(self->actor),
+                                    SMALL_SIZE, FALSE);
   float left = MARGIN + STRIP_WIDTH;
   pango_layout_set_width(self->shape_layout, (int)((width - left - MARGIN) * PANGO_SCALE));
-  paint_layout(snapshot, self->shape_layout, left, 32, &palette->dim_text);
-  paint_bar(self, snapshot, width, height);
+  paint_layout(snapshot, self->shape_layout, left, 30, &palette->dim_text);
+  paint_bar(self, snapshot, width, 46);
 }
 
 static void paint_frame(LcipActorWidget *self, GtkSnapshot *snapshot, float width, float height) {
@@ -292,8 +292,7 @@ void lcip_actor_widget_set_shape(LcipActorWidget *self, const char *shape) {
 
 void lcip_actor_widget_set_time(LcipActorWidget *self, LcipActorTimeKind kind, double ms,
                                 double fraction) {
-  g_autofree char *text =
-      kind == LCIP_ACTOR_TIME_OWN && !isnan(ms) ? lcip_format_ms(ms) : NULL;
+  g_autofree char *text = kind == LCIP_ACTOR_TIME_OWN && !isnan(ms) ? lcip_format_ms(ms) : NULL;
   if (kind == LCIP_ACTOR_TIME_OWN && !text)
     kind = LCIP_ACTOR_TIME_NONE;
   gboolean same_text = kind == self->time_kind && g_strcmp0(text, self->time_text) == 0;

@@ -68,8 +68,7 @@ static LcipWindow *window_new(LcipApplication *self) {
 static LcipWindow *free_window(LcipApplication *self) {
   GList *windows = gtk_application_get_windows(GTK_APPLICATION(self));
   for (GList *i = windows; i; i = i->next)
-    if (LCIP_IS_WINDOW(i->data) &&
-        !lcip_session_get_document(lcip_window_get_session(i->data)) &&
+    if (LCIP_IS_WINDOW(i->data) && !lcip_session_get_document(lcip_window_get_session(i->data)) &&
         !lcip_session_is_loading(lcip_window_get_session(i->data)))
       return i->data;
   return window_new(self);

@@ -25,7 +25,8 @@ static const LcipEdge *only_edge(const LcipGraph *graph, int actor, gboolean out
   return found;
 }
 
-/* The chain of actors through @actor on its lane, each the only producer or consumer of the next. */
+/* The chain of actors through @actor on its lane, each the only producer or consumer of the next.
+ */
 static void add_run(LcipCanvas *self, GArray *actors, int actor, gboolean out) {
   for (;;) {
     const LcipEdge *edge = only_edge(self->graph, actor, out);
@@ -75,7 +76,9 @@ void lcip_canvas_drag_start(LcipCanvas *self, gboolean whole_run) {
 static void scroll_at_border(LcipCanvas *self) {
   GtkAdjustment *adjustment = self->adjustments[GTK_ORIENTATION_HORIZONTAL];
   int width = gtk_widget_get_width(GTK_WIDGET(self));
-  double by = self->drag.x > width - 24 ? 24 : self->drag.x < LCIP_CANVAS_HEADER_WIDTH + 24 ? -24 : 0;
+  double by = self->drag.x > width - 24                      ? 24
+              : self->drag.x < LCIP_CANVAS_HEADER_WIDTH + 24 ? -24
+                                                             : 0;
   if (!adjustment || by == 0)
     return;
   double before = gtk_adjustment_get_value(adjustment);
@@ -99,7 +102,8 @@ void lcip_canvas_drag_cancel(LcipCanvas *self) {
 }
 
 void lcip_canvas_drag_drop(LcipCanvas *self) {
-  int lane = self->drag.lane, home = self->layout->actors[g_array_index(self->drag.actors, int, 0)].lane;
+  int lane = self->drag.lane,
+      home = self->layout->actors[g_array_index(self->drag.actors, int, 0)].lane;
   double dx = (self->drag.x - self->drag.start_x) / self->zoom;
   double dy = (self->drag.y - self->drag.start_y) / self->zoom;
   g_autoptr(GArray) actors = g_array_copy(self->drag.actors);

@@ -43,8 +43,8 @@ static void append_outline(GtkSnapshot *snapshot, const graphene_rect_t *rect, f
 }
 
 /* Text on a filled pill, kept inside the canvas; (@x, @y) is its left end and middle. */
-static void append_pill(LcipCanvas *self, GtkSnapshot *snapshot, const char *text, double x, double y,
-                        const GdkRGBA *fill, const GdkRGBA *color) {
+static void append_pill(LcipCanvas *self, GtkSnapshot *snapshot, const char *text, double x,
+                        double y, const GdkRGBA *fill, const GdkRGBA *color) {
   g_autoptr(PangoLayout) layout = label_new(self, text, 13, FALSE);
   int width, height, room = gtk_widget_get_width(GTK_WIDGET(self)) - LCIP_CANVAS_HEADER_WIDTH - 48;
   pango_layout_set_width(layout, MAX(room, 80) * PANGO_SCALE);
@@ -52,8 +52,9 @@ static void append_pill(LcipCanvas *self, GtkSnapshot *snapshot, const char *tex
   pango_layout_get_pixel_size(layout, &width, &height);
   x = CLAMP(x, LCIP_CANVAS_HEADER_WIDTH + 8,
             MAX(gtk_widget_get_width(GTK_WIDGET(self)) - width - 32, LCIP_CANVAS_HEADER_WIDTH + 8));
-  graphene_rect_t rect = GRAPHENE_RECT_INIT(roundf(x), roundf(y - height / 2.0 - 5), width + 24,
-                                            height + 10);
+  y = CLAMP(y, height, gtk_widget_get_height(GTK_WIDGET(self)) - height);
+  graphene_rect_t rect =
+      GRAPHENE_RECT_INIT(roundf(x), roundf(y - height / 2.0 - 5), width + 24, height + 10);
   append_rounded(snapshot, &rect, rect.size.height / 2, fill);
   append_layout(snapshot, layout, rect.origin.x + 12, rect.origin.y + 5, color);
 }
@@ -75,8 +76,8 @@ static void append_hatch(GtkSnapshot *snapshot, const graphene_rect_t *rect) {
   const GdkRGBA none = {0, 0, 0, 0};
   GskColorStop stops[4] = {{0, *dark}, {0.5, *dark}, {0.5, none}, {1, none}};
   gtk_snapshot_append_repeating_linear_gradient(
-      snapshot, rect, &rect->origin,
-      &GRAPHENE_POINT_INIT(rect->origin.x + 8, rect->origin.y + 8), stops, 4);
+      snapshot, rect, &rect->origin, &GRAPHENE_POINT_INIT(rect->origin.x + 8, rect->origin.y + 8),
+      stops, 4);
 }
 
 static void append_band(LcipCanvas *self, GtkSnapshot *snapshot, guint index) {
@@ -85,17 +86,15 @@ static void append_band(LcipCanvas *self, GtkSnapshot *snapshot, guint index) {
   gtk_snapshot_append_color(snapshot, &palette->band, &rect);
   if (CANVAS_LANE(self, index)->unbound || CANVAS_LANE(self, index)->saturated)
     append_hatch(snapshot, &rect);
-  gtk_snapshot_append_color(snapshot, &palette->band_border,
-                            &GRAPHENE_RECT_INIT(rect.origin.x,
-                                                rect.origin.y + rect.size.height - 1,
-                                                rect.size.width, 1));
-  if (!CANVAS_LANE(self, index)->empty)
+  gtk_snapshot_append_color(
+      snapshot, &palette->band_border,
+      &GRAPHENE_RECT_INIT(rect.origin.x, rect.origin.y + rect.size.height - 1, rect.size.width, 1));
+  if (!CANVAS_LANE(self, index)->empty || self->drag.mode == CANVAS_DRAG_ACTORS)
     return;
   g_autoptr(PangoLayout) layout = label_new(self, "Drop actors here", 13, FALSE);
   int width, height;
   pango_layout_get_pixel_size(layout, &width, &height);
-  append_layout(snapshot, layout,
-                (LCIP_CANVAS_HEADER_WIDTH + rect.size.width - width) / 2,
+  append_layout(snapshot, layout, (LCIP_CANVAS_HEADER_WIDTH + rect.size.width - width) / 2,
                 rect.origin.y + (rect.size.height - height) / 2, &palette->dim_text);
 }
 
@@ -119,11 +118,13 @@ static void append_drag_bands(LcipCanvas *self, GtkSnapshot *snapshot) {
 
 /* ---- edges ---- */
 
+/* Lines are horizontal or vertical but for a pixel of rounding. */
 static void append_segment(GtkSnapshot *snapshot, double x0, double y0, double x1, double y1,
                            float line, const GdkRGBA *color) {
-  float left = roundf(MIN(x0, x1) - line / 2), top = roundf(MIN(y0, y1) - line / 2);
-  float width = y0 == y1 ? roundf(fabs(x1 - x0)) + line : line;
-  float height = y0 == y1 ? line : roundf(fabs(y1 - y0)) + line;
+  gboolean flat = fabs(x1 - x0) >= fabs(y1 - y0);
+  float left = roundf(MIN(x0, x1) - line / 2), top = roundf((flat ? y0 : MIN(y0, y1)) - line / 2);
+  float width = flat ? roundf(fabs(x1 - x0)) + line : line;
+  float height = flat ? line : roundf(fabs(y1 - y0)) + line;
   gtk_snapshot_append_color(snapshot, color, &GRAPHENE_RECT_INIT(left, top, width, height));
 }
 
@@ -138,11 +139,10 @@ static EdgeLook edge_look(LcipCanvas *self, guint index) {
   const LcipLayoutEdge *line = &self->layout->edges[index];
   EdgeLook look = {0};
   look.crosses = line->points[0].lane != line->points[line->n_points - 1].lane;
-  look.selected =
-      (edge->src_actor >= 0 &&
-       lcip_actor_widget_get_selected(lcip_canvas_actor(self, edge->src_actor))) ||
-      (edge->dst_actor >= 0 &&
-       lcip_actor_widget_get_selected(lcip_canvas_actor(self, edge->dst_actor)));
+  look.selected = (edge->src_actor >= 0 &&
+                   lcip_actor_widget_get_selected(lcip_canvas_actor(self, edge->src_actor))) ||
+                  (edge->dst_actor >= 0 &&
+                   lcip_actor_widget_get_selected(lcip_canvas_actor(self, edge->dst_actor)));
   /* an edge's index means the same only in the plan of this very graph */
   if (look.crosses && self->plan && lcip_plan_graph(self->plan) == self->graph)
     look.bytes = lcip_plan_edge_bytes(self->plan, index);
@@ -158,7 +158,8 @@ static float edge_width(LcipCanvas *self, const EdgeLook *look) {
   return look->selected ? 3 : 2;
 }
 
-static void append_edge(LcipCanvas *self, GtkSnapshot *snapshot, guint index, const EdgeLook *look) {
+static void append_edge(LcipCanvas *self, GtkSnapshot *snapshot, guint index,
+                        const EdgeLook *look) {
   const LcipPalette *palette = lcip_palette_get();
   const LcipLayoutEdge *edge = &self->layout->edges[index];
   const GdkRGBA *color = look->selected  ? &palette->selection
@@ -192,9 +193,9 @@ static void append_edge_label(LcipCanvas *self, GtkSnapshot *snapshot, guint ind
     double y0 = lcip_canvas_to_widget_y(self, edge->points[i - 1].lane, edge->points[i - 1].y);
     double y1 = lcip_canvas_to_widget_y(self, edge->points[i].lane, edge->points[i].y);
     double x = lcip_canvas_to_widget_x(self, edge->points[i].x);
-    graphene_rect_t rect = GRAPHENE_RECT_INIT(roundf(x - width / 2.0 - 5),
-                                              roundf((y0 + y1) / 2 - height / 2.0 - 1), width + 10,
-                                              height + 2);
+    graphene_rect_t rect =
+        GRAPHENE_RECT_INIT(roundf(x - width / 2.0 - 5), roundf((y0 + y1) / 2 - height / 2.0 - 1),
+                           width + 10, height + 2);
     append_rounded(snapshot, &rect, 4, &palette->header);
     append_outline(snapshot, &rect, 4, 1, &palette->crossing_edge);
     append_layout(snapshot, layout, rect.origin.x + 5, rect.origin.y + 1, &palette->text);
@@ -286,7 +287,8 @@ static void append_bracket(LcipCanvas *self, GtkSnapshot *snapshot, CanvasBracke
                          &GRAPHENE_POINT_INIT((left + right) / 2 - (width / 2.0 + 5) * self->zoom,
                                               middle - height / 2.0 * self->zoom));
   gtk_snapshot_scale(snapshot, self->zoom, self->zoom);
-  gtk_snapshot_append_color(snapshot, &palette->band, &GRAPHENE_RECT_INIT(0, 0, width + 10, height));
+  gtk_snapshot_append_color(snapshot, &palette->band,
+                            &GRAPHENE_RECT_INIT(0, 0, width + 10, height));
   gtk_snapshot_translate(snapshot, &GRAPHENE_POINT_INIT(5, 0));
   gtk_snapshot_append_layout(snapshot, bracket->layout, &palette->text);
   gtk_snapshot_restore(snapshot);
@@ -351,11 +353,9 @@ static void append_drag(LcipCanvas *self, GtkSnapshot *snapshot) {
 
 static void append_rubber_band(LcipCanvas *self, GtkSnapshot *snapshot) {
   GdkRGBA fill = lcip_palette_get()->selection;
-  graphene_rect_t rect =
-      GRAPHENE_RECT_INIT(MIN(self->drag.x, self->drag.start_x),
-                         MIN(self->drag.y, self->drag.start_y),
-                         fabs(self->drag.x - self->drag.start_x),
-                         fabs(self->drag.y - self->drag.start_y));
+  graphene_rect_t rect = GRAPHENE_RECT_INIT(
+      MIN(self->drag.x, self->drag.start_x), MIN(self->drag.y, self->drag.start_y),
+      fabs(self->drag.x - self->drag.start_x), fabs(self->drag.y - self->drag.start_y));
   append_outline(snapshot, &rect, 4, 1, &fill);
   fill.alpha = 0.14f;
   append_rounded(snapshot, &rect, 4, &fill);
@@ -376,9 +376,9 @@ static void append_headers(LcipCanvas *self, GtkSnapshot *snapshot) {
       append_hatch(snapshot, &rect);
     gtk_widget_snapshot_child(GTK_WIDGET(self), self->headers->pdata[i], snapshot);
     gtk_snapshot_pop(snapshot);
-    gtk_snapshot_append_color(snapshot, &palette->header_border,
-                              &GRAPHENE_RECT_INIT(0, rect.origin.y + rect.size.height - 1,
-                                                  LCIP_CANVAS_HEADER_WIDTH, 1));
+    gtk_snapshot_append_color(
+        snapshot, &palette->header_border,
+        &GRAPHENE_RECT_INIT(0, rect.origin.y + rect.size.height - 1, LCIP_CANVAS_HEADER_WIDTH, 1));
   }
   gtk_snapshot_append_color(snapshot, &palette->header_border,
                             &GRAPHENE_RECT_INIT(LCIP_CANVAS_HEADER_WIDTH - 1, 0, 1, height));
@@ -393,9 +393,9 @@ void lcip_canvas_snapshot(GtkWidget *widget, GtkSnapshot *snapshot) {
     return;
   for (guint i = 0; i < self->graph->lanes->len; i++)
     append_band(self, snapshot, i);
-  gtk_snapshot_push_clip(snapshot, &GRAPHENE_RECT_INIT(LCIP_CANVAS_HEADER_WIDTH, 0,
-                                                       MAX(width - LCIP_CANVAS_HEADER_WIDTH, 0),
-                                                       height));
+  gtk_snapshot_push_clip(snapshot,
+                         &GRAPHENE_RECT_INIT(LCIP_CANVAS_HEADER_WIDTH, 0,
+                                             MAX(width - LCIP_CANVAS_HEADER_WIDTH, 0), height));
   append_edges(self, snapshot);
   append_ports(self, snapshot);
   append_brackets(self, snapshot);

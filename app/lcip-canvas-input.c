@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* Pointer: drag an actor to move it, empty canvas to select, middle button or Space to pan; Ctrl and
- * wheel or two fingers zoom. */
+/* Pointer: drag an actor to move it, empty canvas to select, middle button or Space to pan; Ctrl
+ * and wheel or two fingers zoom. */
 
 #define DRAG_THRESHOLD 6.0
 #define WHEEL_ZOOM 1.15
@@ -23,7 +23,10 @@ static void select_only(LcipCanvas *self, const GArray *actors) {
 static void press_actor(LcipCanvas *self, int actor) {
   LcipActorWidget *widget = lcip_canvas_actor(self, actor);
   gboolean selected = lcip_actor_widget_get_selected(widget);
-  lcip_canvas_focus_actor(self, actor);
+  /* no scrolling: what was pressed stays under the pointer */
+  g_free(self->cursor);
+  self->cursor = g_strdup(lcip_actor_widget_get_id(widget));
+  gtk_widget_grab_focus(GTK_WIDGET(widget));
   if (self->drag.extend) {
     lcip_actor_widget_set_selected(widget, !selected);
     lcip_canvas_selection_changed(self);
@@ -47,11 +50,9 @@ static void press_canvas(LcipCanvas *self) {
 }
 
 static void update_rubber_band(LcipCanvas *self) {
-  graphene_rect_t band =
-      GRAPHENE_RECT_INIT(MIN(self->drag.x, self->drag.start_x),
-                         MIN(self->drag.y, self->drag.start_y),
-                         fabs(self->drag.x - self->drag.start_x),
-                         fabs(self->drag.y - self->drag.start_y));
+  graphene_rect_t band = GRAPHENE_RECT_INIT(
+      MIN(self->drag.x, self->drag.start_x), MIN(self->drag.y, self->drag.start_y),
+      fabs(self->drag.x - self->drag.start_x), fabs(self->drag.y - self->drag.start_y));
   for (guint i = 0; i < self->actors->len; i++) {
     graphene_rect_t rect = lcip_canvas_box_rect(self, &self->layout->actors[i]);
     gboolean inside = graphene_rect_intersection(&rect, &band, NULL);
@@ -142,9 +143,9 @@ static void drag_end(GtkGestureDrag *gesture, double dx, double dy, LcipCanvas *
   if (mode == CANVAS_DRAG_SELECT)
     lcip_canvas_selection_changed(self);
   else if (mode == CANVAS_DRAG_PENDING && self->drag.select_on_release)
-    lcip_canvas_select(self, (const char *const[]){lcip_actor_widget_get_id(
-                                                       lcip_canvas_actor(self, self->drag.pressed)),
-                                                   NULL});
+    lcip_canvas_select(
+        self, (const char *const[]){
+                  lcip_actor_widget_get_id(lcip_canvas_actor(self, self->drag.pressed)), NULL});
 }
 
 static void drag_cancelled(GtkGesture *gesture, GdkEventSequence *sequence, LcipCanvas *self) {
@@ -157,11 +158,11 @@ static void pointer_moved(GtkEventControllerMotion *motion, double x, double y, 
   self->pointer_x = x;
   self->pointer_y = y;
   if (self->drag.mode == CANVAS_DRAG_NONE && self->layout)
-    gtk_widget_set_cursor_from_name(
-        GTK_WIDGET(self), self->space_held                            ? "grab"
-                          : lcip_canvas_actor_at(self, x, y) >= 0     ? "pointer"
-                          : lcip_canvas_bracket_at(self, x, y) >= 0   ? "pointer"
-                                                                      : NULL);
+    gtk_widget_set_cursor_from_name(GTK_WIDGET(self),
+                                    self->space_held                          ? "grab"
+                                    : lcip_canvas_actor_at(self, x, y) >= 0   ? "pointer"
+                                    : lcip_canvas_bracket_at(self, x, y) >= 0 ? "pointer"
+                                                                              : NULL);
 }
 
 /* A wide net in a window of full height: the plain wheel goes along it. */
@@ -205,7 +206,8 @@ void lcip_canvas_add_controllers(LcipCanvas *self) {
   g_signal_connect(motion, "motion", G_CALLBACK(pointer_moved), self);
   gtk_widget_add_controller(GTK_WIDGET(self), motion);
 
-  GtkEventController *scroll = gtk_event_controller_scroll_new(GTK_EVENT_CONTROLLER_SCROLL_BOTH_AXES);
+  GtkEventController *scroll =
+      gtk_event_controller_scroll_new(GTK_EVENT_CONTROLLER_SCROLL_BOTH_AXES);
   g_signal_connect(scroll, "scroll", G_CALLBACK(scrolled), self);
   gtk_widget_add_controller(GTK_WIDGET(self), scroll);
 

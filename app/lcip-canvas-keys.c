@@ -129,8 +129,8 @@ static gboolean key_pressed(GtkEventControllerKey *controller, guint key, guint 
   state &= GDK_SHIFT_MASK | GDK_CONTROL_MASK | GDK_ALT_MASK;
   if (key == GDK_KEY_Escape)
     return escape(self);
-  if (state == GDK_ALT_MASK && (is_key(key, GDK_KEY_Up, GDK_KEY_KP_Up) ||
-                                is_key(key, GDK_KEY_Down, GDK_KEY_KP_Down))) {
+  if (state == GDK_ALT_MASK &&
+      (is_key(key, GDK_KEY_Up, GDK_KEY_KP_Up) || is_key(key, GDK_KEY_Down, GDK_KEY_KP_Down))) {
     lcip_canvas_move_selection(self, is_key(key, GDK_KEY_Up, GDK_KEY_KP_Up) ? -1 : 1);
     return TRUE;
   }

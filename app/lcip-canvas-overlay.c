@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* What plan and profile add to the document's actors: shapes, times, brackets of fused steps, and the
- * figures of lanes. Actors are matched by id, because the plan's graph may be older. */
+/* What plan and profile add to the document's actors: shapes, times, brackets of fused steps, and
+ * the figures of lanes. Actors are matched by id, because the plan's graph may be older. */
 
 /* ---- brackets ---- */
 
@@ -153,11 +153,12 @@ static double slowest_step(const LcipProfile *profile) {
 static void set_bracket_text(CanvasBracket *bracket, const LcipPlanStep *step,
                              const LcipTimes *times) {
   g_autofree char *ms = times && times->n > 0 ? lcip_format_ms(times->median_ms) : NULL;
-  const char *format = step->output.format != LCIP_FORMAT_DENSE
-                           ? lcip_format_name(step->output.format)
-                           : NULL;
+  const char *format =
+      step->output.format != LCIP_FORMAT_DENSE ? lcip_format_name(step->output.format) : NULL;
   g_autofree char *text = ms && format ? g_strdup_printf("%s · %s", ms, format)
-                                       : g_strdup(ms ? ms : format ? format : "one step");
+                                       : g_strdup(ms       ? ms
+                                                  : format ? format
+                                                           : "one step");
   if (g_strcmp0(text, bracket->text) == 0)
     return;
   g_free(bracket->text);
@@ -205,8 +206,9 @@ static void update_lane_profile(LcipCanvas *self, const LcipProfile *profile) {
         const LcipPlanStep *step = lcip_plan_step(profile->plan, k);
         if (step->lane != (int)j || step->n_actors > 0 || step->is_io)
           continue;
-        extra.n_steps++;
-        extra.ms += profile->steps[k].n ? profile->steps[k].median_ms : 0;
+        double ms = profile->steps[k].n ? profile->steps[k].median_ms : 0;
+        *(step->kernel ? &extra.n_reorders : &extra.n_copies) += 1;
+        *(step->kernel ? &extra.reorder_ms : &extra.copy_ms) += ms;
       }
     }
     CANVAS_LANE(self, i)->saturated = figures && figures->utilisation > 0.95;

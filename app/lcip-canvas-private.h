@@ -57,13 +57,13 @@ struct _LcipCanvas {
   LcipGraph *graph;
   LcipLayout *layout;
   LcipPlan *plan;
-  GPtrArray *actors;  /* LcipActorWidget, indices of the graph */
-  GHashTable *by_id;  /* id -> index + 1 */
-  GPtrArray *headers; /* LcipLaneHeader, indices of the graph's lanes */
-  GArray *lanes;      /* CanvasLane */
-  GArray *brackets;   /* CanvasBracket */
-  int *step_of;       /* per actor: step of the plan, or -1 */
-  double *fractions;  /* per actor */
+  GPtrArray *actors;             /* LcipActorWidget, indices of the graph */
+  GHashTable *by_id;             /* id -> index + 1 */
+  GPtrArray *headers;            /* LcipLaneHeader, indices of the graph's lanes */
+  GArray *lanes;                 /* CanvasLane */
+  GArray *brackets;              /* CanvasBracket */
+  int *step_of;                  /* per actor: step of the plan, or -1 */
+  double *fractions;             /* per actor */
   GtkAdjustment *adjustments[2]; /* by GtkOrientation */
   GtkGesture *drag_gesture;
 
@@ -73,6 +73,7 @@ struct _LcipCanvas {
   CanvasDrag drag;
   gboolean space_held;
   gboolean allocating;
+  gboolean show_cursor; /* after the next allocation, wherever it went */
   double pinch_zoom;
   double pointer_x, pointer_y;
 };

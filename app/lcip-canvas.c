@@ -151,6 +151,35 @@ static void allocate_header(LcipCanvas *self, guint index) {
                       gsk_transform_translate(NULL, &GRAPHENE_POINT_INIT(0, (float)round(y))));
 }
 
+static void scroll_into_view(GtkAdjustment *adjustment, double low, double high, double margin) {
+  if (!adjustment)
+    return;
+  double value = gtk_adjustment_get_value(adjustment);
+  double page = gtk_adjustment_get_page_size(adjustment);
+  if (high - low + 2 * margin > page || low - margin < value)
+    gtk_adjustment_set_value(adjustment, low - margin);
+  else if (high + margin > value + page)
+    gtk_adjustment_set_value(adjustment, high + margin - page);
+}
+
+static void scroll_to_actor(LcipCanvas *self, int index) {
+  const LcipLayoutBox *box = &self->layout->actors[index];
+  double top = (CANVAS_LANE(self, box->lane)->content + box->y) * self->zoom;
+  scroll_into_view(self->adjustments[GTK_ORIENTATION_HORIZONTAL], box->x * self->zoom,
+                   (box->x + box->width) * self->zoom, 48);
+  scroll_into_view(self->adjustments[GTK_ORIENTATION_VERTICAL], top, top + box->height * self->zoom,
+                   24);
+}
+
+/* An actor moved by keyboard is followed to its new lane. */
+static void show_cursor(LcipCanvas *self) {
+  int index =
+      self->cursor ? GPOINTER_TO_INT(g_hash_table_lookup(self->by_id, self->cursor)) - 1 : -1;
+  if (self->show_cursor && index >= 0)
+    scroll_to_actor(self, index);
+  self->show_cursor = FALSE;
+}
+
 static void canvas_size_allocate(GtkWidget *widget, int width, int height, int baseline) {
   LcipCanvas *self = LCIP_CANVAS(widget);
   if (!self->layout)
@@ -164,6 +193,7 @@ static void canvas_size_allocate(GtkWidget *widget, int width, int height, int b
   double upper = total * self->zoom;
   configure(self->adjustments[GTK_ORIENTATION_VERTICAL], upper < height + 1 ? height : upper,
             height);
+  show_cursor(self);
   for (guint i = 0; i < self->actors->len; i++)
     allocate_actor(self, i, width, height);
   for (guint i = 0; i < self->headers->len; i++)
@@ -187,7 +217,9 @@ static void canvas_measure(GtkWidget *widget, GtkOrientation orientation, int fo
 /* ---- zoom ---- */
 
 static LcipDetail detail_for(double zoom) {
-  return zoom < ZOOM_BOX ? LCIP_DETAIL_BOX : zoom < ZOOM_TITLE ? LCIP_DETAIL_TITLE : LCIP_DETAIL_FULL;
+  return zoom < ZOOM_BOX     ? LCIP_DETAIL_BOX
+         : zoom < ZOOM_TITLE ? LCIP_DETAIL_TITLE
+                             : LCIP_DETAIL_FULL;
 }
 
 static void update_detail(LcipCanvas *self) {
@@ -201,8 +233,8 @@ void lcip_canvas_zoom_at(LcipCanvas *self, double zoom, double x, double y) {
   if (!self->layout || zoom == self->zoom)
     return;
   int lane = MAX(lcip_canvas_lane_at(self, y), 0), height = gtk_widget_get_height(GTK_WIDGET(self));
-  double net_x = (x - LCIP_CANVAS_HEADER_WIDTH + scroll_value(self, GTK_ORIENTATION_HORIZONTAL)) /
-                 self->zoom;
+  double net_x =
+      (x - LCIP_CANVAS_HEADER_WIDTH + scroll_value(self, GTK_ORIENTATION_HORIZONTAL)) / self->zoom;
   double in_lane = (y + scroll_value(self, GTK_ORIENTATION_VERTICAL)) / self->zoom -
                    CANVAS_LANE(self, lane)->content;
   self->zoom = zoom;
@@ -226,7 +258,8 @@ double lcip_canvas_get_zoom(LcipCanvas *self) {
 }
 
 void lcip_canvas_set_zoom(LcipCanvas *self, double zoom) {
-  int width = gtk_widget_get_width(GTK_WIDGET(self)), height = gtk_widget_get_height(GTK_WIDGET(self));
+  int width = gtk_widget_get_width(GTK_WIDGET(self)),
+      height = gtk_widget_get_height(GTK_WIDGET(self));
   lcip_canvas_zoom_at(self, zoom, (LCIP_CANVAS_HEADER_WIDTH + width) / 2.0, height / 2.0);
 }
 
@@ -284,28 +317,12 @@ void lcip_canvas_select(LcipCanvas *self, const char *const *ids) {
   lcip_canvas_selection_changed(self);
 }
 
-static void scroll_into_view(GtkAdjustment *adjustment, double low, double high, double margin) {
-  if (!adjustment)
-    return;
-  double value = gtk_adjustment_get_value(adjustment);
-  double page = gtk_adjustment_get_page_size(adjustment);
-  if (high - low + 2 * margin > page || low - margin < value)
-    gtk_adjustment_set_value(adjustment, low - margin);
-  else if (high + margin > value + page)
-    gtk_adjustment_set_value(adjustment, high + margin - page);
-}
-
 /* Scrolls to the actor; it must be allocated before it can take the focus. */
 void lcip_canvas_focus_actor(LcipCanvas *self, int index) {
-  const LcipLayoutBox *box = &self->layout->actors[index];
   GtkWidget *actor = self->actors->pdata[index];
   g_free(self->cursor);
   self->cursor = g_strdup(lcip_actor_widget_get_id(LCIP_ACTOR_WIDGET(actor)));
-  double top = (CANVAS_LANE(self, box->lane)->content + box->y) * self->zoom;
-  scroll_into_view(self->adjustments[GTK_ORIENTATION_HORIZONTAL], box->x * self->zoom,
-                   (box->x + box->width) * self->zoom, 48);
-  scroll_into_view(self->adjustments[GTK_ORIENTATION_VERTICAL], top,
-                   top + box->height * self->zoom, 24);
+  scroll_to_actor(self, index);
   allocate_actor(self, index, gtk_widget_get_width(GTK_WIDGET(self)),
                  gtk_widget_get_height(GTK_WIDGET(self)));
   gtk_widget_grab_focus(actor);
@@ -326,8 +343,8 @@ void lcip_canvas_reveal(LcipCanvas *self, const char *id) {
 static char **ids_of(LcipCanvas *self, const GArray *actors) {
   char **ids = g_new0(char *, actors->len + 1);
   for (guint i = 0; i < actors->len; i++)
-    ids[i] = g_strdup(
-        lcip_actor_widget_get_id(lcip_canvas_actor(self, g_array_index(actors, int, i))));
+    ids[i] =
+        g_strdup(lcip_actor_widget_get_id(lcip_canvas_actor(self, g_array_index(actors, int, i))));
   return ids;
 }
 
@@ -374,6 +391,7 @@ void lcip_canvas_move_selection(LcipCanvas *self, int by) {
   for (; lane >= 0 && lane < (int)self->graph->lanes->len; lane += by) {
     g_autofree char *refusal = lcip_canvas_refusal(self, actors, lane);
     if (!refusal) {
+      self->show_cursor = TRUE;
       lcip_canvas_emit_move(self, actors, lane);
       return;
     }
@@ -417,8 +435,8 @@ static GtkWidget *take_actor_widget(LcipCanvas *self, GHashTable *old, const Lci
 }
 
 static GHashTable *steal_actors(LcipCanvas *self) {
-  GHashTable *old = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
-                                          (GDestroyNotify)gtk_widget_unparent);
+  GHashTable *old =
+      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)gtk_widget_unparent);
   for (guint i = 0; i < self->actors->len; i++)
     g_hash_table_insert(old, g_strdup(lcip_actor_widget_get_id(lcip_canvas_actor(self, i))),
                         self->actors->pdata[i]);
@@ -487,9 +505,9 @@ gboolean lcip_canvas_get_lane_rect(LcipCanvas *self, const char *lane, graphene_
     if (!g_str_equal(((LcipLane *)self->graph->lanes->pdata[i])->name, lane))
       continue;
     const CanvasLane *at = CANVAS_LANE(self, i);
-    *rect = GRAPHENE_RECT_INIT(0, at->top * self->zoom -
-                                      scroll_value(self, GTK_ORIENTATION_VERTICAL),
-                               gtk_widget_get_width(GTK_WIDGET(self)), at->height * self->zoom);
+    *rect =
+        GRAPHENE_RECT_INIT(0, at->top * self->zoom - scroll_value(self, GTK_ORIENTATION_VERTICAL),
+                           gtk_widget_get_width(GTK_WIDGET(self)), at->height * self->zoom);
     return TRUE;
   }
   return FALSE;
@@ -524,9 +542,8 @@ static gboolean focus_headers(LcipCanvas *self, GtkWidget *inside, GtkDirectionT
 static gboolean focus_cursor(LcipCanvas *self) {
   if (!self->graph || self->actors->len == 0)
     return gtk_widget_grab_focus(GTK_WIDGET(self));
-  int index = self->cursor
-                  ? GPOINTER_TO_INT(g_hash_table_lookup(self->by_id, self->cursor)) - 1
-                  : 0;
+  int index =
+      self->cursor ? GPOINTER_TO_INT(g_hash_table_lookup(self->by_id, self->cursor)) - 1 : 0;
   lcip_canvas_focus_actor(self, MAX(index, 0));
   return TRUE;
 }
@@ -539,7 +556,8 @@ static gboolean canvas_focus(GtkWidget *widget, GtkDirectionType direction) {
   if (direction != GTK_DIR_TAB_FORWARD && direction != GTK_DIR_TAB_BACKWARD)
     return FALSE;
   if (direction == GTK_DIR_TAB_FORWARD)
-    return is_inside ? focus_headers(self, on_actor ? NULL : inside, direction) : focus_cursor(self);
+    return is_inside ? focus_headers(self, on_actor ? NULL : inside, direction)
+                     : focus_cursor(self);
   if (on_actor)
     return FALSE;
   return focus_headers(self, is_inside ? inside : NULL, direction) || focus_cursor(self);
@@ -552,7 +570,8 @@ static void adjustment_moved(GtkAdjustment *adjustment, LcipCanvas *self) {
     gtk_widget_queue_allocate(GTK_WIDGET(self));
 }
 
-static void set_adjustment(LcipCanvas *self, GtkOrientation orientation, GtkAdjustment *adjustment) {
+static void set_adjustment(LcipCanvas *self, GtkOrientation orientation,
+                           GtkAdjustment *adjustment) {
   GtkAdjustment **slot = &self->adjustments[orientation];
   if (*slot)
     g_signal_handlers_disconnect_by_func(*slot, adjustment_moved, self);
@@ -619,8 +638,8 @@ static void add_signals(GType type) {
                                          G_TYPE_NONE, 1, G_TYPE_STRING);
   signals[SIGNAL_SELECTION_CHANGED] = g_signal_new("selection-changed", type, G_SIGNAL_RUN_LAST, 0,
                                                    NULL, NULL, NULL, G_TYPE_NONE, 0);
-  signals[SIGNAL_VIEW_CHANGED] = g_signal_new("view-changed", type, G_SIGNAL_RUN_LAST, 0, NULL,
-                                              NULL, NULL, G_TYPE_NONE, 0);
+  signals[SIGNAL_VIEW_CHANGED] =
+      g_signal_new("view-changed", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void lcip_canvas_class_init(LcipCanvasClass *klass) {

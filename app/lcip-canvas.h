@@ -7,10 +7,9 @@
 
 G_BEGIN_DECLS
 
-/** LcipCanvas: the graph: lanes as bands, actors, edges, brackets of fused steps. A GtkScrollable. It
- * never edits: it asks by signals:
- * "move-actors" (GStrv ids, const char *lane): dropped on a lane.
- * "place-actors" (GStrv ids, double dx, double dy): moved by so much on their own lanes.
+/** LcipCanvas: the graph: lanes as bands, actors, edges, brackets of fused steps. A GtkScrollable.
+ * It never edits: it asks by signals: "move-actors" (GStrv ids, const char *lane): dropped on a
+ * lane. "place-actors" (GStrv ids, double dx, double dy): moved by so much on their own lanes.
  * "refused" (const char *why): a drop or key that cannot be done.
  * "selection-changed": and the list of actors by lcip_canvas_get_selection(). */
 #define LCIP_TYPE_CANVAS (lcip_canvas_get_type())

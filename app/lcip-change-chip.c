@@ -44,8 +44,7 @@ static char *words(const LcipChange *change) {
 
 static void update(LcipChangeChip *self) {
   const LcipChange *change = lcip_session_get_change(self->session);
-  gboolean busy =
-      change->state == LCIP_CHANGE_APPLYING || change->state == LCIP_CHANGE_MEASURING;
+  gboolean busy = change->state == LCIP_CHANGE_APPLYING || change->state == LCIP_CHANGE_MEASURING;
   gtk_revealer_set_reveal_child(self->revealer, change->state != LCIP_CHANGE_NONE);
   if (change->state == LCIP_CHANGE_NONE)
     return;

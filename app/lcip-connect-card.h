@@ -12,8 +12,8 @@ G_BEGIN_DECLS
 G_DECLARE_FINAL_TYPE(LcipConnectCard, lcip_connect_card, LCIP, CONNECT_CARD, GtkWidget)
 
 void lcip_connect_card_set_session(LcipConnectCard *card, LcipSession *session);
-/** lcip_connect_card_offer: shows the card where an unsaved model has an image-shaped input, hides it
- * elsewhere. */
+/** lcip_connect_card_offer: shows the card where an unsaved model has an image-shaped input, hides
+ * it elsewhere. */
 void lcip_connect_card_offer(LcipConnectCard *card);
 void lcip_connect_card_show(LcipConnectCard *card);
 void lcip_connect_card_hide(LcipConnectCard *card);

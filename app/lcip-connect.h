@@ -4,7 +4,8 @@
 
 G_BEGIN_DECLS
 
-/* How a picture becomes a network's input: as actors in the graph, once a person has confirmed it. */
+/* How a picture becomes a network's input: as actors in the graph, once a person has confirmed it.
+ */
 
 /** LcipConnect: attributes of PictureToTensor, as text. */
 typedef struct {
@@ -30,8 +31,8 @@ const LcipConnectPreset *lcip_connect_presets(guint *n);
  * first or last, or -1. @layout, @width, @height: what its shape says; 0 for unknown sizes. */
 int lcip_connect_find_input(const LcipGraph *graph, const char **layout, int *width, int *height);
 
-/** lcip_connect_apply: a copy of @graph in which a picture source and PictureToTensor, on the first CPU
- * lane, feed input @input. NULL with @error when an attribute is wrong. */
+/** lcip_connect_apply: a copy of @graph in which a picture source and PictureToTensor, on the first
+ * CPU lane, feed input @input. NULL with @error when an attribute is wrong. */
 LcipGraph *lcip_connect_apply(const LcipGraph *graph, guint input, const LcipConnect *connect,
                               GError **error);
 

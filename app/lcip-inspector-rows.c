@@ -18,7 +18,7 @@ GtkWidget *lcip_inspector_info_row(const char *title, const char *value, GtkLabe
   gtk_widget_set_halign(text, GTK_ALIGN_END);
   gtk_box_append(GTK_BOX(box), name);
   gtk_box_append(GTK_BOX(box), text);
-  GtkWidget *row = gtk_list_box_row_new();
+  GtkWidget *row = g_object_new(ADW_TYPE_PREFERENCES_ROW, NULL);
   gtk_list_box_row_set_activatable(GTK_LIST_BOX_ROW(row), FALSE);
   gtk_list_box_row_set_child(GTK_LIST_BOX_ROW(row), box);
   if (label)
@@ -185,9 +185,8 @@ GtkWidget *lcip_inspector_lane_row(LcipSession *session, const char *const *ids)
 /* ---- pinned kernel ---- */
 
 static gboolean kernel_is_for(const LcipKernel *kernel, const LcipActor *actor, LcipLaneKind kind) {
-  g_autofree char *name = *actor->domain
-                              ? g_strdup_printf("%s.%s", actor->domain, actor->op_name)
-                              : g_strdup(actor->op_name);
+  g_autofree char *name = *actor->domain ? g_strdup_printf("%s.%s", actor->domain, actor->op_name)
+                                         : g_strdup(actor->op_name);
   LcipDeviceKind device = kind == LCIP_LANE_OPENCL ? LCIP_DEVICE_OPENCL : LCIP_DEVICE_CPU;
   return kernel->device == device && g_strv_contains(kernel->operators, name);
 }
@@ -220,8 +219,7 @@ static LcipLaneKind lane_kind_of(LcipGraph *graph, int actor) {
 GtkWidget *lcip_inspector_pin_row(LcipSession *session, int index) {
   LcipGraph *graph = lcip_session_get_graph(session);
   const LcipActor *actor = lcip_graph_actor(graph, index);
-  const char *pinned =
-      g_hash_table_lookup(lcip_graph_find_mapping(graph, NULL)->pins, actor->id);
+  const char *pinned = g_hash_table_lookup(lcip_graph_find_mapping(graph, NULL)->pins, actor->id);
   g_autoptr(GtkStringList) model = gtk_string_list_new((const char *const[]){"Automatic", NULL});
   guint n, selected = 0, at = 0;
   const LcipKernel *const *table = lcip_kernel_table(&n);

@@ -15,8 +15,6 @@ struct _LcipInspector {
   /* owned */
   LcipSession *session;
   char **ids;
-  LcipActor *shown; /* what the rows were made for */
-  LcipPlan *shown_plan;
   /* borrowed: a row of what is shown */
   GtkLabel *time_label;
 
@@ -65,8 +63,8 @@ static void add_attributes(LcipInspector *self, const LcipActor *actor) {
     return;
   AdwPreferencesGroup *group = add_group(self, "Attributes");
   for (guint i = 0; i < actor->op->n_attrs; i++)
-    adw_preferences_group_add(
-        group, lcip_inspector_attr_row(self->session, actor, &actor->op->attrs[i]));
+    adw_preferences_group_add(group,
+                              lcip_inspector_attr_row(self->session, actor, &actor->op->attrs[i]));
 }
 
 static char *state_words(const LcipPlanActor *planned) {
@@ -93,9 +91,9 @@ static void add_step(LcipInspector *self, AdwPreferencesGroup *group, const Lcip
     g_autoptr(GString) names = g_string_new(NULL);
     LcipGraph *graph = lcip_plan_graph(lcip_session_get_plan(self->session));
     for (guint i = 0; i < step->n_actors; i++)
-      g_string_append_printf(names, "%s%s", i ? ", " : "",
-                             lcip_actor_title(lcip_graph_actor(graph, step->actors[i])));
-    add_info(group, "One step with", names->str);
+      g_string_append_printf(names, "%s%s", i ? " + " : "",
+                             lcip_graph_actor(graph, step->actors[i])->op_name);
+    add_info(group, "Fused", names->str);
   }
   adw_preferences_group_add(group, lcip_inspector_info_row("Time", "–", &self->time_label));
   if (step->cost.flops > 0) {
@@ -106,8 +104,8 @@ static void add_step(LcipInspector *self, AdwPreferencesGroup *group, const Lcip
 
 static void add_mapping(LcipInspector *self, int index, const LcipActor *actor) {
   AdwPreferencesGroup *group = add_group(self, "Mapping");
-  adw_preferences_group_add(
-      group, lcip_inspector_lane_row(self->session, (const char *const *)self->ids));
+  adw_preferences_group_add(group,
+                            lcip_inspector_lane_row(self->session, (const char *const *)self->ids));
   if (actor->op && !(actor->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK)))
     adw_preferences_group_add(group, lcip_inspector_pin_row(self->session, index));
   add_step(self, group, actor);
@@ -119,7 +117,8 @@ static char *input_words(LcipInspector *self, int index, guint port) {
   LcipGraph *graph = lcip_session_get_graph(self->session);
   const LcipActor *actor = lcip_graph_actor(graph, index);
   if (actor->constants[port]) {
-    g_autofree char *spec = lcip_tensor_spec_to_string(lcip_tensor_get_spec(actor->constants[port]));
+    g_autofree char *spec =
+        lcip_tensor_spec_to_string(lcip_tensor_get_spec(actor->constants[port]));
     return g_strdup_printf("%s constant", spec);
   }
   const LcipEdge *edge = lcip_graph_edge_to(graph, index, port);
@@ -151,7 +150,8 @@ static void add_ports(LcipInspector *self, int index, const LcipActor *actor) {
   for (guint i = 0; i < actor->n_outputs; i++) {
     g_autofree char *name =
         actor->op ? lcip_operator_output_name(actor->op, i) : g_strdup_printf("output %u", i);
-    gboolean known = planned && i < planned->n_outputs && planned->outputs[i].type != LCIP_TYPE_NONE;
+    gboolean known =
+        planned && i < planned->n_outputs && planned->outputs[i].type != LCIP_TYPE_NONE;
     g_autofree char *spec =
         known ? lcip_tensor_spec_to_string(&planned->outputs[i]) : g_strdup("not known yet");
     g_autofree char *title = g_strdup_printf("→ %s", name);
@@ -179,8 +179,8 @@ static void show_several(LcipInspector *self, guint n) {
   gtk_label_set_text(self->title_label, title);
   gtk_label_set_text(self->subtitle_label, "Drag them to a lane, or choose it here");
   AdwPreferencesGroup *group = add_group(self, "Mapping");
-  adw_preferences_group_add(
-      group, lcip_inspector_lane_row(self->session, (const char *const *)self->ids));
+  adw_preferences_group_add(group,
+                            lcip_inspector_lane_row(self->session, (const char *const *)self->ids));
 }
 
 static void add_lane_info(AdwPreferencesGroup *group, const LcipPlanLane *lane) {
@@ -200,8 +200,8 @@ static void show_graph(LcipInspector *self) {
                                             : lcip_session_get_title(self->session));
   gtk_label_set_text(self->subtitle_label, graph->description ? graph->description : "");
   AdwPreferencesGroup *group = add_group(self, "Graph");
-  g_autofree char *size = g_strdup_printf("%u actors, %u edges", graph->actors->len,
-                                          graph->edges->len);
+  g_autofree char *size =
+      g_strdup_printf("%u actors, %u edges", graph->actors->len, graph->edges->len);
   g_autofree char *opset = g_strdup_printf("%d", graph->opset);
   add_info(group, "Size", size);
   add_info(group, "ONNX opset", opset);
@@ -246,7 +246,6 @@ static void rebuild(LcipInspector *self, int index, guint n) {
   update_time(self);
 }
 
-/* Rows are made anew only when what they show changed, so that typing is not disturbed. */
 static gboolean update(gpointer data) {
   LcipInspector *self = data;
   LcipGraph *graph = lcip_session_get_graph(self->session);
@@ -257,11 +256,6 @@ static gboolean update(gpointer data) {
   }
   guint n = self->ids ? g_strv_length(self->ids) : 0;
   int index = n == 1 ? lcip_graph_find_actor(graph, self->ids[0]) : -1;
-  LcipPlan *plan = lcip_session_get_plan(self->session);
-  g_clear_pointer(&self->shown, lcip_actor_unref);
-  g_clear_pointer(&self->shown_plan, lcip_plan_unref);
-  self->shown = index >= 0 ? lcip_actor_ref(lcip_graph_actor(graph, index)) : NULL;
-  self->shown_plan = plan ? lcip_plan_ref(plan) : NULL;
   rebuild(self, index, n);
   return G_SOURCE_REMOVE;
 }
@@ -279,8 +273,6 @@ static void inspector_dispose(GObject *object) {
     g_signal_handlers_disconnect_by_data(self->session, self);
   g_clear_object(&self->session);
   g_clear_pointer(&self->ids, g_strfreev);
-  g_clear_pointer(&self->shown, lcip_actor_unref);
-  g_clear_pointer(&self->shown_plan, lcip_plan_unref);
   g_clear_pointer(&self->box, gtk_widget_unparent);
   G_OBJECT_CLASS(lcip_inspector_parent_class)->dispose(object);
 }

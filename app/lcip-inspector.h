@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/** LcipInspector: what is selected: attributes to edit, ports with shapes, lane, kernel and why it was
- * chosen, time. Nothing selected: the graph. */
+/** LcipInspector: what is selected: attributes to edit, ports with shapes, lane, kernel and why it
+ * was chosen, time. Nothing selected: the graph. */
 #define LCIP_TYPE_INSPECTOR (lcip_inspector_get_type())
 G_DECLARE_FINAL_TYPE(LcipInspector, lcip_inspector, LCIP, INSPECTOR, GtkWidget)
 

@@ -84,6 +84,8 @@ void lcip_lane_header_set_lane(LcipLaneHeader *self, const LcipLane *lane, guint
   gtk_label_set_text(self->name_label, lane->name);
   gtk_actionable_set_action_target(self->assign_button, "s", lane->name);
   gtk_actionable_set_action_target(self->empty_button, "s", lane->name);
+  gtk_actionable_set_action_name(self->assign_button, "win.assign-lane");
+  gtk_actionable_set_action_name(self->empty_button, "win.empty-lane");
   g_autoptr(GMenu) menu = g_menu_new();
   menu_append(menu, "Assign Device…", "win.assign-lane", lane->name);
   if (lane->kind != LCIP_LANE_CPU)
@@ -143,6 +145,11 @@ void lcip_lane_header_set_plan(LcipLaneHeader *self, const LcipDevice *device,
 
 /* ---- the profile ---- */
 
+static char *extra_words(const char *one, const char *many, guint n, double ms) {
+  g_autofree char *time = lcip_format_ms(ms);
+  return n ? g_strdup_printf("\n%u %s %s", n, n == 1 ? one : many, time) : g_strdup("");
+}
+
 void lcip_lane_header_set_profile(LcipLaneHeader *self, const LcipLaneProfile *profile,
                                   const LcipLaneExtra *extra) {
   gtk_widget_set_visible(self->load_box, profile != NULL);
@@ -153,10 +160,10 @@ void lcip_lane_header_set_profile(LcipLaneHeader *self, const LcipLaneProfile *p
   g_autofree char *load = g_strdup_printf("%.0f %%", 100 * profile->utilisation);
   gtk_level_bar_set_value(self->load_bar, CLAMP(profile->utilisation, 0, 1));
   gtk_label_set_text(self->load_label, load);
-  g_autofree char *copies = extra->n_steps ? lcip_format_ms(extra->ms) : NULL;
-  g_autofree char *queue = copies ? g_strdup_printf("Queue %u · %u reorders and copies %s",
-                                                    profile->queue, extra->n_steps, copies)
-                                  : g_strdup_printf("Queue %u", profile->queue);
-  gtk_label_set_text(self->queue_label, queue);
-  gtk_widget_set_tooltip_text(GTK_WIDGET(self->queue_label), queue);
+  g_autofree char *queue = g_strdup_printf("Queue %u", profile->queue);
+  g_autofree char *reorders =
+      extra_words("reorder", "reorders", extra->n_reorders, extra->reorder_ms);
+  g_autofree char *copies = extra_words("copy", "copies", extra->n_copies, extra->copy_ms);
+  g_autofree char *text = g_strconcat(queue, reorders, copies, NULL);
+  gtk_label_set_text(self->queue_label, text);
 }

@@ -11,10 +11,11 @@ G_BEGIN_DECLS
 #define LCIP_TYPE_LANE_HEADER (lcip_lane_header_get_type())
 G_DECLARE_FINAL_TYPE(LcipLaneHeader, lcip_lane_header, LCIP, LANE_HEADER, GtkWidget)
 
-/** LcipLaneExtra: steps of a lane that belong to no actor: reorders and copies. */
+/** LcipLaneExtra: steps of a lane that belong to no actor: changes of format, and copies from and
+ * to the device. */
 typedef struct {
-  guint n_steps;
-  double ms;
+  guint n_reorders, n_copies;
+  double reorder_ms, copy_ms;
 } LcipLaneExtra;
 
 GtkWidget *lcip_lane_header_new(void);

@@ -2,9 +2,9 @@
 
 #include "lcip-layout-private.h"
 
-/* Layered drawing after Sugiyama, Tagawa and Toda (1981), with lanes as fixed blocks in every layer:
- * longest path layers, a dummy where a net passes a layer, barycentre sweeps inside (layer, lane).
- * Heights are a least-squares fit under separation constraints (pool adjacent violators). */
+/* Layered drawing after Sugiyama, Tagawa and Toda (1981), with lanes as fixed blocks in every
+ * layer: longest path layers, a dummy where a net passes a layer, barycentre sweeps inside (layer,
+ * lane). Heights are a least-squares fit under separation constraints (pool adjacent violators). */
 
 #define ORDER_SWEEPS 12
 #define HEIGHT_SWEEPS 6
@@ -207,6 +207,26 @@ static double wished_line(Work *work, const Vertex *vertex, gboolean down) {
   return n ? sum / n : vertex->y + vertex->port;
 }
 
+/* The height of the line that @vertex continues: of its only neighbour before it that is an actor,
+ * else the mean. */
+static double continued_line(Work *work, const Vertex *vertex) {
+  double sum = 0;
+  int n = 0;
+  const Vertex *actor = NULL;
+  for (guint i = 0; i < vertex->above->len; i++) {
+    const Vertex *other = VERTEX(work, g_array_index(vertex->above, int, i));
+    if (other->lane != vertex->lane || other->placed)
+      continue;
+    if (other->kind != VERTEX_DUMMY)
+      actor = actor ? vertex : other; /* several: none */
+    sum += other->y + other->port;
+    n++;
+  }
+  if (actor && actor != vertex)
+    return actor->y + actor->port;
+  return n ? sum / n : vertex->y + vertex->port;
+}
+
 static double gap_between(const Vertex *a, const Vertex *b) {
   return a->kind == VERTEX_DUMMY || b->kind == VERTEX_DUMMY ? DUMMY_GAP : STACK_GAP;
 }
@@ -217,12 +237,16 @@ typedef struct {
   guint n;
 } Pool;
 
+/* BEFORE, AFTER: between its neighbours, the layer before (after) counts double. STRAIGHT: continue
+ * the lines of the layer before, actors first. */
+typedef enum { FIT_BEFORE, FIT_AFTER, FIT_STRAIGHT } Fit;
+
 static double pool_mean(const Pool *pool) {
   return pool->sum / pool->weight;
 }
 
 /* Vertices [first, end) of a layer lie on one lane: the closest to their wishes without overlap. */
-static void fit_lane(Work *work, const GArray *layer, guint first, guint end, gboolean down) {
+static void fit_lane(Work *work, const GArray *layer, guint first, guint end, Fit fit) {
   g_autofree Pool *pools = g_new0(Pool, end - first);
   g_autofree double *offsets = g_new0(double, end - first);
   guint n = 0;
@@ -232,8 +256,10 @@ static void fit_lane(Work *work, const GArray *layer, guint first, guint end, gb
       const Vertex *before = VERTEX(work, g_array_index(layer, int, i - 1));
       offsets[i - first] = offsets[i - first - 1] + before->height + gap_between(before, vertex);
     }
-    double wish = wished_line(work, vertex, down) - vertex->port - offsets[i - first];
-    double weight = vertex->kind == VERTEX_DUMMY ? 2 : 1;
+    double line = fit == FIT_STRAIGHT ? continued_line(work, vertex)
+                                      : wished_line(work, vertex, fit == FIT_BEFORE);
+    double wish = line - vertex->port - offsets[i - first];
+    double weight = fit == FIT_STRAIGHT && vertex->kind != VERTEX_DUMMY ? 1e6 : 1;
     pools[n++] = (Pool){wish * weight, weight, 1};
     while (n > 1 && pool_mean(&pools[n - 2]) > pool_mean(&pools[n - 1])) {
       pools[n - 2].sum += pools[n - 1].sum;
@@ -251,14 +277,14 @@ static void fit_lane(Work *work, const GArray *layer, guint first, guint end, gb
   }
 }
 
-static void fit_layer(Work *work, int index, gboolean down) {
+static void fit_layer(Work *work, int index, Fit fit) {
   GArray *layer = work->layers[index];
   for (guint first = 0, end; first < layer->len; first = end) {
     int lane = VERTEX(work, g_array_index(layer, int, first))->lane;
     for (end = first; end < layer->len; end++)
       if (VERTEX(work, g_array_index(layer, int, end))->lane != lane)
         break;
-    fit_lane(work, layer, first, end, down);
+    fit_lane(work, layer, first, end, fit);
   }
 }
 
@@ -286,7 +312,9 @@ void lcip_layout_assign_heights(Work *work) {
   for (int sweep = 0; sweep < HEIGHT_SWEEPS; sweep++) {
     gboolean down = sweep % 2 == 0;
     for (int i = 0; i < work->n_layers; i++)
-      fit_layer(work, down ? i : work->n_layers - 1 - i, down);
+      fit_layer(work, down ? i : work->n_layers - 1 - i, down ? FIT_BEFORE : FIT_AFTER);
   }
+  for (int i = 0; i < work->n_layers; i++)
+    fit_layer(work, i, FIT_STRAIGHT);
   normalise_lanes(work);
 }

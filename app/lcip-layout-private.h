@@ -6,8 +6,9 @@ G_BEGIN_DECLS
 
 typedef enum { VERTEX_STACK, VERTEX_INPUT, VERTEX_OUTPUT, VERTEX_DUMMY } VertexKind;
 
-/* What is placed: an actor with those attached under it, a graph port, or the place where a long edge
- * passes a layer. @index: of the actor or port. @port: height of the line through it from its top. */
+/* What is placed: an actor with those attached under it, a graph port, or the place where a long
+ * edge passes a layer. @index: of the actor or port. @port: height of the line through it from its
+ * top. */
 typedef struct {
   VertexKind kind;
   int index;
@@ -19,8 +20,8 @@ typedef struct {
   GArray *below; /* int: vertices of the layer after */
 } Vertex;
 
-/* All edges that leave one output port: they share their way as far as it is the same. @chain: vertex
- * at each layer from the source's on, as far as the net goes. */
+/* All edges that leave one output port: they share their way as far as it is the same. @chain:
+ * vertex at each layer from the source's on, as far as the net goes. */
 typedef struct {
   int src;
   guint src_port;

@@ -2,8 +2,8 @@
 
 #include "lcip-layout-private.h"
 
-/* Orthogonal edges: a line leaves its source to the right, turns in the channel between two layers on
- * a track of its own, and passes the layers between on the heights of its dummies. */
+/* Orthogonal edges: a line leaves its source to the right, turns in the channel between two layers
+ * on a track of its own, and passes the layers between on the heights of its dummies. */
 
 #define CHANNEL_MIN 40.0
 #define CHANNEL_MARGIN 16.0
@@ -41,18 +41,20 @@ static double row_centre(Work *work, int actor) {
   return box->y + box->height / 2;
 }
 
-static double spread(guint i, guint n, double room) {
-  double gap = n > 1 ? MIN(PORT_GAP, room / (n - 1)) : 0;
-  return (i - (n - 1) / 2.0) * gap;
+/* Of @n ports one, @middle, lies on the line through the actor, so that chains are straight; the
+ * others above and below it. */
+static double spread(guint i, guint middle, guint n, double room) {
+  double gap = n > 1 ? MIN(PORT_GAP, room / 2 / (n - 1)) : 0;
+  return ((double)i - middle) * gap;
 }
 
-/* Outputs leave a stack at its first row, so that a chain of stacks is a straight line. */
+/* Outputs leave a stack at its first row. */
 static LcipLayoutPoint source_point(Work *work, const Arc *arc) {
   const Vertex *vertex = VERTEX(work, arc->src);
   const LcipEdge *edge = &g_array_index(work->graph->edges, LcipEdge, arc->edge);
   double y = vertex_line(vertex);
   if (vertex->kind == VERTEX_STACK)
-    y += spread(edge->src_port, lcip_graph_actor(work->graph, edge->src_actor)->n_outputs,
+    y += spread(edge->src_port, 0, lcip_graph_actor(work->graph, edge->src_actor)->n_outputs,
                 LCIP_LAYOUT_ACTOR_HEIGHT - 16);
   const LcipLayoutBox *box = vertex->kind == VERTEX_STACK ? &work->layout->actors[vertex->index]
                                                           : &work->layout->inputs[vertex->index];
@@ -77,9 +79,21 @@ static double arrival_key(Work *work, const Arc *arc) {
   return line_key(last->lane, vertex_line(last));
 }
 
+/* The arrival that comes from closest to the height of the actor's own line. */
+static guint straightest(const GArray *arrivals, double line) {
+  guint best = 0;
+  for (guint i = 1; i < arrivals->len; i++)
+    if (ABS(g_array_index(arrivals, Arrival, i).key - line) <
+        ABS(g_array_index(arrivals, Arrival, best).key - line))
+      best = i;
+  return best;
+}
+
 /* Edges into one actor arrive in the order of their sources, beside each other. */
 static void spread_arrivals(Work *work, GArray *arrivals, LcipLayoutPoint *targets) {
   g_array_sort(arrivals, compare_arrivals);
+  const Vertex *into = VERTEX(work, ARC(work, g_array_index(arrivals, Arrival, 0).arc)->dst);
+  guint middle = straightest(arrivals, line_key(into->lane, vertex_line(into)));
   for (guint i = 0; i < arrivals->len; i++) {
     int index = g_array_index(arrivals, Arrival, i).arc;
     const Arc *arc = ARC(work, index);
@@ -88,7 +102,7 @@ static void spread_arrivals(Work *work, GArray *arrivals, LcipLayoutPoint *targe
     const LcipLayoutBox *box = vertex->kind == VERTEX_STACK ? &work->layout->actors[actor]
                                                             : &work->layout->outputs[vertex->index];
     double line = vertex->kind == VERTEX_STACK ? row_centre(work, actor) : vertex_line(vertex);
-    double y = line + spread(i, arrivals->len, box->height - 12);
+    double y = line + spread(i, middle, arrivals->len, box->height - 12);
     targets[index] = (LcipLayoutPoint){box->x, y, vertex->lane};
   }
 }
@@ -229,8 +243,8 @@ static void add_arc_spans(Work *work, const Arc *arc, const LcipLayoutPoint *tar
   int last = VERTEX(work, arc->dst)->layer - 1;
   for (int layer = VERTEX(work, net->src)->layer; layer <= last; layer++) {
     double from = chain_key(work, net, &start, layer);
-    double to = layer < last ? chain_key(work, net, &start, layer + 1)
-                             : line_key(target->lane, target->y);
+    double to =
+        layer < last ? chain_key(work, net, &start, layer + 1) : line_key(target->lane, target->y);
     span_add(spans[layer], arc->net, from, to);
   }
 }
@@ -300,7 +314,8 @@ static void route_layers(Work *work, const Arc *arc, const Channel *channels, co
   }
 }
 
-/* Between actors of which one was placed by hand: around the boxes where there is no way between. */
+/* Between actors of which one was placed by hand: around the boxes where there is no way between.
+ */
 static void route_direct(Work *work, const LcipLayoutPoint *start, const LcipLayoutPoint *target,
                          GArray *points) {
   const double stub = CHANNEL_MARGIN;

@@ -161,14 +161,17 @@ static void add_arcs(Work *work) {
   guint n = graph->actors->len, n_inputs = graph->inputs->len;
   for (guint i = 0; i < graph->edges->len; i++) {
     const LcipEdge *edge = &g_array_index(graph->edges, LcipEdge, i);
-    gboolean from_port = edge->src_actor == LCIP_NO_ACTOR, to_port = edge->dst_actor == LCIP_NO_ACTOR;
+    gboolean from_port = edge->src_actor == LCIP_NO_ACTOR,
+             to_port = edge->dst_actor == LCIP_NO_ACTOR;
     int src = work->vertex_of[from_port ? n + edge->src_port : (guint)edge->src_actor];
     int dst = work->vertex_of[to_port ? n + n_inputs + edge->dst_port : (guint)edge->dst_actor];
-    if (src == dst && edge->delay == 0)
-      continue;
+    gboolean loop = edge->src_actor == edge->dst_actor || edge->delay > 0;
+    if (src == dst && !loop)
+      continue; /* inside a stack */
     gboolean direct = VERTEX(work, src)->placed || VERTEX(work, dst)->placed;
-    Arc arc = {i, src, dst, find_net(work, index, src, from_port ? 0 : edge->src_port), src == dst,
-               direct && src != dst};
+    Arc arc = {i,          src,
+               dst,        find_net(work, index, src, from_port ? 0 : edge->src_port),
+               src == dst, direct && src != dst};
     g_array_append_val(work->arcs, arc);
   }
 }
@@ -228,8 +231,8 @@ LcipLayout *lcip_layout_new(const LcipGraph *graph, const LcipMapping *mapping) 
   Work work = {.graph = graph,
                .layout = layout_alloc(graph),
                .lane_of = actor_lanes(graph, mapping),
-               .vertex_of = g_new0(int, graph->actors->len + graph->inputs->len +
-                                            graph->outputs->len + 1),
+               .vertex_of =
+                   g_new0(int, graph->actors->len + graph->inputs->len + graph->outputs->len + 1),
                .vertices = g_array_new(FALSE, TRUE, sizeof(Vertex)),
                .nets = g_array_new(FALSE, TRUE, sizeof(Net)),
                .arcs = g_array_new(FALSE, TRUE, sizeof(Arc))};

@@ -4,14 +4,14 @@
 
 G_BEGIN_DECLS
 
-/* Where actors, lanes and edges lie on the canvas, as a pure function of graph and mapping: layers of
- * longest paths from left to right, fixed lanes from top to bottom. No GTK here.
+/* Where actors, lanes and edges lie on the canvas, as a pure function of graph and mapping: layers
+ * of longest paths from left to right, fixed lanes from top to bottom. No GTK here.
  *
  * Lanes are stretched by the canvas to fill the window, so every y is relative to the top of its
  * lane's content: a point is (x, lane, y). */
 
-#define LCIP_LAYOUT_ACTOR_WIDTH 148.0
-#define LCIP_LAYOUT_ACTOR_HEIGHT 52.0
+#define LCIP_LAYOUT_ACTOR_WIDTH 152.0
+#define LCIP_LAYOUT_ACTOR_HEIGHT 58.0
 #define LCIP_LAYOUT_ATTACHED_HEIGHT 24.0
 /* room above an actor for the bracket of its step */
 #define LCIP_LAYOUT_BRACKET_HEIGHT 20.0
@@ -24,8 +24,8 @@ typedef struct {
   int lane;
 } LcipLayoutPoint;
 
-/** LcipLayoutBox: @y from the top of its lane's content. @layer: depth. @attached_to: the actor whose
- * stack this one is part of, directly above it, or -1. @placed: by hand. */
+/** LcipLayoutBox: @y from the top of its lane's content. @layer: depth. @attached_to: the actor
+ * whose stack this one is part of, directly above it, or -1. @placed: by hand. */
 typedef struct {
   double x, y, width, height;
   int lane;

@@ -5,9 +5,9 @@
 #include <adwaita.h>
 
 #define RGB(hex)                                                                                   \
-  {((hex) >> 16 & 255) / 255.f, ((hex) >> 8 & 255) / 255.f, ((hex)&255) / 255.f, 1.f}
+  { ((hex) >> 16 & 255) / 255.f, ((hex) >> 8 & 255) / 255.f, ((hex)&255) / 255.f, 1.f }
 #define RGBA(hex, alpha)                                                                           \
-  {((hex) >> 16 & 255) / 255.f, ((hex) >> 8 & 255) / 255.f, ((hex)&255) / 255.f, alpha}
+  { ((hex) >> 16 & 255) / 255.f, ((hex) >> 8 & 255) / 255.f, ((hex)&255) / 255.f, alpha }
 
 /* GNOME's palette: https://developer.gnome.org/hig/reference/palette.html */
 static const LcipPalette palette_light = {
@@ -77,32 +77,19 @@ typedef struct {
 } FamilyRow;
 
 static const FamilyRow family_rows[] = {
-    {"Conv", LCIP_FAMILY_CONVOLUTION},
-    {"ConvTranspose", LCIP_FAMILY_CONVOLUTION},
-    {"Gemm", LCIP_FAMILY_CONVOLUTION},
-    {"MatMul", LCIP_FAMILY_CONVOLUTION},
-    {"Relu", LCIP_FAMILY_ACTIVATION},
-    {"LeakyRelu", LCIP_FAMILY_ACTIVATION},
-    {"PRelu", LCIP_FAMILY_ACTIVATION},
-    {"Clip", LCIP_FAMILY_ACTIVATION},
-    {"Sigmoid", LCIP_FAMILY_ACTIVATION},
-    {"HardSigmoid", LCIP_FAMILY_ACTIVATION},
-    {"HardSwish", LCIP_FAMILY_ACTIVATION},
-    {"Tanh", LCIP_FAMILY_ACTIVATION},
-    {"Softmax", LCIP_FAMILY_ACTIVATION},
-    {"MaxPool", LCIP_FAMILY_POOLING},
-    {"AveragePool", LCIP_FAMILY_POOLING},
-    {"GlobalAveragePool", LCIP_FAMILY_POOLING},
-    {"GlobalMaxPool", LCIP_FAMILY_POOLING},
-    {"Resize", LCIP_FAMILY_POOLING},
-    {"Reshape", LCIP_FAMILY_SHAPE},
-    {"Transpose", LCIP_FAMILY_SHAPE},
-    {"Concat", LCIP_FAMILY_SHAPE},
-    {"Slice", LCIP_FAMILY_SHAPE},
-    {"Split", LCIP_FAMILY_SHAPE},
-    {"Pad", LCIP_FAMILY_SHAPE},
-    {"Shape", LCIP_FAMILY_SHAPE},
-    {"Gather", LCIP_FAMILY_SHAPE},
+    {"Conv", LCIP_FAMILY_CONVOLUTION},      {"ConvTranspose", LCIP_FAMILY_CONVOLUTION},
+    {"Gemm", LCIP_FAMILY_CONVOLUTION},      {"MatMul", LCIP_FAMILY_CONVOLUTION},
+    {"Relu", LCIP_FAMILY_ACTIVATION},       {"LeakyRelu", LCIP_FAMILY_ACTIVATION},
+    {"PRelu", LCIP_FAMILY_ACTIVATION},      {"Clip", LCIP_FAMILY_ACTIVATION},
+    {"Sigmoid", LCIP_FAMILY_ACTIVATION},    {"HardSigmoid", LCIP_FAMILY_ACTIVATION},
+    {"HardSwish", LCIP_FAMILY_ACTIVATION},  {"Tanh", LCIP_FAMILY_ACTIVATION},
+    {"Softmax", LCIP_FAMILY_ACTIVATION},    {"MaxPool", LCIP_FAMILY_POOLING},
+    {"AveragePool", LCIP_FAMILY_POOLING},   {"GlobalAveragePool", LCIP_FAMILY_POOLING},
+    {"GlobalMaxPool", LCIP_FAMILY_POOLING}, {"Resize", LCIP_FAMILY_POOLING},
+    {"Reshape", LCIP_FAMILY_SHAPE},         {"Transpose", LCIP_FAMILY_SHAPE},
+    {"Concat", LCIP_FAMILY_SHAPE},          {"Slice", LCIP_FAMILY_SHAPE},
+    {"Split", LCIP_FAMILY_SHAPE},           {"Pad", LCIP_FAMILY_SHAPE},
+    {"Shape", LCIP_FAMILY_SHAPE},           {"Gather", LCIP_FAMILY_SHAPE},
 };
 
 LcipFamily lcip_family_of(const LcipActor *actor) {

@@ -89,8 +89,8 @@ static void update_state(LcipPicturePanel *self) {
   gtk_label_set_text(self->trouble_label, trouble ? trouble : "");
   gtk_label_set_text(self->source_label, words ? words : "");
   gtk_widget_set_tooltip_text(GTK_WIDGET(self->source_label), words);
-  const char *page = trouble                              ? "trouble"
-                     : state == LCIP_SESSION_STARTING     ? "starting"
+  const char *page = trouble                                              ? "trouble"
+                     : state == LCIP_SESSION_STARTING                     ? "starting"
                      : self->has_picture && state == LCIP_SESSION_RUNNING ? "live"
                                                                           : "idle";
   gtk_stack_set_visible_child_name(self->stack, page);
@@ -135,8 +135,6 @@ static void list_done(GObject *object, GAsyncResult *result, gpointer data) {
 
 /* Cameras come and go: they are listed when the menu opens. */
 static void menu_opened(LcipPicturePanel *self) {
-  if (!gtk_menu_button_get_active(self->source_button))
-    return;
   g_autoptr(GTask) task = g_task_new(self, NULL, list_done, NULL);
   g_task_run_in_thread(task, list_thread);
 }
@@ -186,7 +184,8 @@ static void lcip_picture_panel_init(LcipPicturePanel *self) {
   gtk_widget_init_template(GTK_WIDGET(self));
   g_autoptr(GMenuModel) menu = source_menu(self);
   gtk_menu_button_set_menu_model(self->source_button, menu);
-  g_signal_connect_swapped(self->source_button, "notify::active", G_CALLBACK(menu_opened), self);
+  g_signal_connect_swapped(gtk_menu_button_get_popover(self->source_button), "show",
+                           G_CALLBACK(menu_opened), self);
 }
 
 void lcip_picture_panel_set_session(LcipPicturePanel *self, LcipSession *session) {

@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/** LcipProblemsView: the Problems list. Signal "activated" (const char *actor_id) when a line with an
- * actor is chosen. */
+/** LcipProblemsView: the Problems list. Signal "activated" (const char *actor_id) when a line with
+ * an actor is chosen. */
 #define LCIP_TYPE_PROBLEMS_VIEW (lcip_problems_view_get_type())
 G_DECLARE_FINAL_TYPE(LcipProblemsView, lcip_problems_view, LCIP, PROBLEMS_VIEW, GtkWidget)
 

@@ -129,8 +129,7 @@ void lcip_session_change_clear(LcipSession *self) {
  * nothing was measured in between. */
 void lcip_session_change_begin(LcipSession *self, const char *label, LcipGraph *before) {
   LcipChange old = self->change;
-  gboolean unmeasured =
-      old.state == LCIP_CHANGE_APPLYING || old.state == LCIP_CHANGE_MEASURING;
+  gboolean unmeasured = old.state == LCIP_CHANGE_APPLYING || old.state == LCIP_CHANGE_MEASURING;
   lcip_session_change_clear(self);
   if (self->state != LCIP_SESSION_RUNNING || !self->profile)
     return;
@@ -162,8 +161,7 @@ void lcip_session_change_fail(LcipSession *self, const char *why) {
 /* After the new plan has run for a while its figures are worth saying. */
 void lcip_session_change_update(LcipSession *self) {
   const LcipProfile *profile = self->profile;
-  if (self->change.state != LCIP_CHANGE_MEASURING || !profile ||
-      profile->plan != self->change_plan)
+  if (self->change.state != LCIP_CHANGE_MEASURING || !profile || profile->plan != self->change_plan)
     return;
   gint64 now = g_get_monotonic_time();
   if (self->change_seen_us == 0) {

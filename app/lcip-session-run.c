@@ -2,7 +2,8 @@
 
 #include "lcip-session-private.h"
 
-/* The run: starting and stopping on worker threads, pictures and figures back to the main thread. */
+/* The run: starting and stopping on worker threads, pictures and figures back to the main thread.
+ */
 
 #define PROFILE_INTERVAL_MS 200
 
@@ -180,8 +181,8 @@ int lcip_session_find_source(const LcipGraph *graph) {
   return -1;
 }
 
-/* Without a camera the demo picture takes its place, and says so; a camera that is there but busy or
- * denied is the user's to decide on. */
+/* Without a camera the demo picture takes its place, and says so; a camera that is there but busy
+ * or denied is the user's to decide on. */
 static LcipMediaSource *open_source(StartJob *job, GError **error) {
   g_autoptr(GError) first = NULL;
   const char *what = job->source ? job->source : "camera";
@@ -394,8 +395,7 @@ void lcip_session_set_source(LcipSession *self, const char *what) {
   g_free(self->source);
   self->source = g_strdup(what);
   g_clear_pointer(&self->source_trouble, g_free);
-  gboolean running =
-      self->state == LCIP_SESSION_RUNNING || self->state == LCIP_SESSION_STARTING;
+  gboolean running = self->state == LCIP_SESSION_RUNNING || self->state == LCIP_SESSION_STARTING;
   if (running) {
     lcip_session_stop(self);
     lcip_session_run(self);

@@ -4,6 +4,9 @@
 
 #include "lcip-io.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static guint signals[SESSION_N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE(LcipSession, lcip_session, G_TYPE_OBJECT)
@@ -270,9 +273,8 @@ static void lcip_session_class_init(LcipSessionClass *klass) {
                               G_TYPE_NONE, 0);
   signals[SESSION_MESSAGE] = g_signal_new("message", LCIP_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL,
                                           NULL, NULL, G_TYPE_NONE, 1, G_TYPE_STRING);
-  signals[SESSION_FAILED] =
-      g_signal_new("failed", LCIP_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE,
-                   2, G_TYPE_STRING, G_TYPE_STRING);
+  signals[SESSION_FAILED] = g_signal_new("failed", LCIP_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL,
+                                         NULL, NULL, G_TYPE_NONE, 2, G_TYPE_STRING, G_TYPE_STRING);
 }
 
 static void lcip_session_init(LcipSession *self) {

@@ -5,14 +5,14 @@
 
 G_BEGIN_DECLS
 
-/** LcipSession: the editor without its widgets: the open document, its plan and problems, and the run.
- * Loading, planning, starting and switching plans happen on worker threads; everything here is
+/** LcipSession: the editor without its widgets: the open document, its plan and problems, and the
+ * run. Loading, planning, starting and switching plans happen on worker threads; everything here is
  * called, and every signal emitted, on the main thread.
  *
- * Signals: "document-changed" (another document), "graph-changed" (an edit), "plan-changed" (plan or
- * problems), "state-changed" (run state, picture source or its trouble), "profile-changed" (about 5
- * times a second), "change-changed" (what the last move did), "message" (const char *text: a short
- * note), "failed" (const char *title, const char *why). */
+ * Signals: "document-changed" (another document), "graph-changed" (an edit), "plan-changed" (plan
+ * or problems), "state-changed" (run state, picture source or its trouble), "profile-changed"
+ * (about 5 times a second), "change-changed" (what the last move did), "message" (const char *text:
+ * a short note), "failed" (const char *title, const char *why). */
 #define LCIP_TYPE_SESSION (lcip_session_get_type())
 G_DECLARE_FINAL_TYPE(LcipSession, lcip_session, LCIP, SESSION, GObject)
 
@@ -86,13 +86,15 @@ gboolean lcip_session_is_planning(LcipSession *session);
 LcipSessionState lcip_session_get_state(LcipSession *session);
 void lcip_session_run(LcipSession *session);
 void lcip_session_stop(LcipSession *session);
-/** lcip_session_set_source: as lcip_media_open() takes it; NULL: the first camera, or the demo picture
- * where there is none. A run is started anew. */
+/** lcip_session_set_source: as lcip_media_open() takes it; NULL: the first camera, or the demo
+ * picture where there is none. A run is started anew. */
 void lcip_session_set_source(LcipSession *session, const char *what);
 const char *lcip_session_get_source(LcipSession *session);
-/** lcip_session_get_source_words: what the picture comes from, or why there is none; may be NULL. */
+/** lcip_session_get_source_words: what the picture comes from, or why there is none; may be NULL.
+ */
 const char *lcip_session_get_source_words(LcipSession *session);
-/** lcip_session_get_source_trouble: a camera that cannot be used, and why; NULL when all is well. */
+/** lcip_session_get_source_trouble: a camera that cannot be used, and why; NULL when all is well.
+ */
 const char *lcip_session_get_source_trouble(LcipSession *session);
 /** lcip_session_get_profile: NULL while nothing was measured. Valid until the next signal. */
 const LcipProfile *lcip_session_get_profile(LcipSession *session);

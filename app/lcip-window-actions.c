@@ -205,10 +205,10 @@ static void set_edit_tooltip(GtkWidget *button, const char *verb, const char *la
 }
 
 void lcip_window_update_actions(LcipWindow *self) {
-  static const char *const need_document[] = {"zoom-in",  "zoom-out", "zoom-original", "fit",
-                                              "reveal",   "tidy",     "move-selection", "add-lane",
-                                              "remove-lane", "empty-lane", "assign-lane", "problems",
-                                              "save",     "save-as"};
+  static const char *const need_document[] = {
+      "zoom-in",     "zoom-out",       "zoom-original", "fit",         "reveal",
+      "tidy",        "move-selection", "add-lane",      "remove-lane", "empty-lane",
+      "assign-lane", "problems",       "save",          "save-as"};
   LcipDocument *document = lcip_session_get_document(self->session);
   LcipGraph *graph = lcip_session_get_graph(self->session);
   LcipSessionState state = lcip_session_get_state(self->session);

@@ -86,9 +86,8 @@ static void save_to(LcipWindow *self, GFile *file, AskRequest *ask) {
 
 static void save_chosen(GtkNativeDialog *dialog, int response, AskRequest *ask) {
   LcipWindow *self = g_object_get_data(G_OBJECT(dialog), "window");
-  g_autoptr(GFile) file = response == GTK_RESPONSE_ACCEPT
-                              ? gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog))
-                              : NULL;
+  g_autoptr(GFile) file =
+      response == GTK_RESPONSE_ACCEPT ? gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog)) : NULL;
   if (file)
     save_to(self, file, ask);
   else if (ask)
@@ -96,7 +95,8 @@ static void save_chosen(GtkNativeDialog *dialog, int response, AskRequest *ask) 
   g_object_unref(dialog);
 }
 
-static void add_filter(GtkFileChooserNative *chooser, const char *name, const char *const *patterns) {
+static void add_filter(GtkFileChooserNative *chooser, const char *name,
+                       const char *const *patterns) {
   g_autoptr(GtkFileFilter) filter = gtk_file_filter_new();
   gtk_file_filter_set_name(filter, name);
   for (guint i = 0; patterns[i]; i++)

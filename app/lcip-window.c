@@ -17,18 +17,17 @@ static void update_title(LcipWindow *self) {
     gtk_window_set_title(GTK_WINDOW(self), "LCIP");
     return;
   }
-  g_autofree char *title =
-      g_strdup_printf("%s%s", lcip_document_modified(document) ? "• " : "",
-                      lcip_session_get_title(self->session));
-  g_autofree char *subtitle = g_strdup_printf(
-      "Mapping: %s", graph->active_mapping ? graph->active_mapping : "default");
+  g_autofree char *title = g_strdup_printf("%s%s", lcip_document_modified(document) ? "• " : "",
+                                           lcip_session_get_title(self->session));
+  g_autofree char *subtitle =
+      g_strdup_printf("Mapping: %s", graph->active_mapping ? graph->active_mapping : "default");
   adw_window_title_set_title(self->title, title);
   adw_window_title_set_subtitle(self->title, subtitle);
   gtk_window_set_title(GTK_WINDOW(self), title);
 }
 
 static void update_page(LcipWindow *self) {
-  const char *page = lcip_session_is_loading(self->session)    ? "loading"
+  const char *page = lcip_session_is_loading(self->session)     ? "loading"
                      : lcip_session_get_document(self->session) ? "document"
                                                                 : "empty";
   gtk_stack_set_visible_child_name(self->stack, page);
@@ -59,8 +58,8 @@ static void update_stats(LcipWindow *self) {
 static void update_run_button(LcipWindow *self) {
   LcipSessionState state = lcip_session_get_state(self->session);
   gboolean on = state == LCIP_SESSION_RUNNING || state == LCIP_SESSION_STARTING;
-  adw_button_content_set_icon_name(
-      self->run_content, on ? "media-playback-stop-symbolic" : "media-playback-start-symbolic");
+  adw_button_content_set_icon_name(self->run_content, on ? "media-playback-stop-symbolic"
+                                                         : "media-playback-start-symbolic");
   adw_button_content_set_label(self->run_content, on ? "Stop" : "Run");
   gtk_widget_set_tooltip_text(GTK_WIDGET(self->run_button), on ? "Stop (F5)" : "Run (F5)");
   if (on)
@@ -78,10 +77,10 @@ static void update_problems(LcipWindow *self) {
                                                 : g_strdup_printf("%u problems", problems->len);
   gboolean errors = lcip_problems_have_errors(problems);
   adw_button_content_set_label(self->problems_content, label);
-  adw_button_content_set_icon_name(self->problems_content,
-                                   errors          ? "dialog-error-symbolic"
-                                   : problems->len ? "dialog-warning-symbolic"
-                                                   : "object-select-symbolic");
+  adw_button_content_set_icon_name(self->problems_content, errors ? "dialog-error-symbolic"
+                                                           : problems->len
+                                                               ? "dialog-warning-symbolic"
+                                                               : "object-select-symbolic");
   lcip_problems_view_set(self->problems, problems);
   lcip_canvas_set_problems(self->canvas, problems);
 }
@@ -166,8 +165,7 @@ static void place_actors(LcipWindow *self, char **ids, double dx, double dy) {
   LcipGraph *graph = lcip_session_get_graph(self->session);
   for (guint i = 0; ids[i]; i++) {
     const LcipLayoutBox *box = &layout->actors[lcip_graph_find_actor(graph, ids[i])];
-    LcipPosition position = {MAX(0, box->x + dx),
-                             MAX(0, box->y - LCIP_LAYOUT_BRACKET_HEIGHT + dy)};
+    LcipPosition position = {MAX(0, box->x + dx), MAX(0, box->y - LCIP_LAYOUT_BRACKET_HEIGHT + dy)};
     g_array_append_val(positions, position);
   }
   lcip_session_place_actors(self->session, (const char *const *)ids, positions);

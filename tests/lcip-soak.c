@@ -4,8 +4,8 @@
 #include "lcip-media.h"
 #include "lcip-run.h"
 
+#include <malloc.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 /* Runs a graph on the demo pictures while a random part of its actors changes lane again and again,
@@ -27,12 +27,13 @@ typedef struct {
 /* Soak: @lock guards the counters, which the run's sink thread writes. */
 typedef struct {
   GMutex lock;
+  GCond delivered;
   guint64 n_frames;
   guint64 next;
   guint64 lost, repeated, reordered;
   guint64 max_epoch;
-  gint64 settled_bytes;
-  guint remaps, refused;
+  gint64 settled_bytes, end_bytes;
+  guint remaps;
 } Soak;
 
 static void count_frame(const LcipFrame *frame, gpointer data) {
@@ -47,7 +48,12 @@ static void count_frame(const LcipFrame *frame, gpointer data) {
   soak->next = MAX(soak->next, frame->number + 1);
   soak->n_frames++;
   soak->max_epoch = MAX(soak->max_epoch, frame->epoch);
+  g_cond_signal(&soak->delivered);
   g_mutex_unlock(&soak->lock);
+}
+
+static double settle_seconds(const Args *args) {
+  return MIN(SETTLE_SECONDS, args->minutes * 12);
 }
 
 static gint64 resident_bytes(void) {
@@ -59,6 +65,21 @@ static gint64 resident_bytes(void) {
     resident = 0;
   fclose(file);
   return resident * sysconf(_SC_PAGESIZE);
+}
+
+/* Memory in use under the mapping that the run began with, so that two figures can be compared:
+ * waits until that mapping has delivered a frame, and gives back what is free. */
+static gint64 measure_memory(LcipRun *run, LcipPlan *first, Soak *soak, GError **error) {
+  if (!lcip_run_set_plan(run, first, error))
+    return 0;
+  g_mutex_lock(&soak->lock);
+  soak->remaps++;
+  while (soak->max_epoch < soak->remaps + 1 && !lcip_run_is_done(run, NULL))
+    g_cond_wait_until(&soak->delivered, &soak->lock,
+                      g_get_monotonic_time() + 100 * G_TIME_SPAN_MILLISECOND);
+  g_mutex_unlock(&soak->lock);
+  malloc_trim(0);
+  return resident_bytes();
 }
 
 /* A plan of @graph with each actor that an OpenCL lane can run on it or on the CPU, by @random. */
@@ -89,30 +110,41 @@ static gboolean remap(LcipRun *run, LcipGraph *graph, GPtrArray *ids, GRand *ran
       random_plan(graph, (const char *const *)ids->pdata, ids->len, random, sizes, error);
   if (!plan || !lcip_run_set_plan(run, plan, error))
     return FALSE;
+  g_mutex_lock(&soak->lock);
   soak->remaps++;
+  g_mutex_unlock(&soak->lock);
   return TRUE;
 }
 
-/* Until the time is over; remembers resident memory once it has settled. */
-static gboolean soak_run(LcipRun *run, LcipGraph *graph, GHashTable *sizes, const Args *args,
+static double seconds_since(gint64 start_us) {
+  return (double)(g_get_monotonic_time() - start_us) / 1e6;
+}
+
+/* Until the time is over; measures memory once it has settled and at the end. */
+static gboolean soak_run(LcipRun *run, LcipPlan *first, GHashTable *sizes, const Args *args,
                          Soak *soak, GError **error) {
+  LcipGraph *graph = lcip_plan_graph(first);
   g_autoptr(GPtrArray) ids = movable_actors(graph);
   g_autoptr(GRand) random = g_rand_new_with_seed((guint32)args->seed);
   double total = args->minutes * 60;
   gint64 start_us = g_get_monotonic_time();
-  for (double next = args->remap_seconds;; next += args->remap_seconds) {
-    double now = (double)(g_get_monotonic_time() - start_us) / 1e6;
-    if (next > now)
-      g_usleep((gulong)((MIN(next, total) - now) * 1e6));
-    now = (double)(g_get_monotonic_time() - start_us) / 1e6;
-    if (!soak->settled_bytes && now >= MIN(SETTLE_SECONDS, total / 5))
-      soak->settled_bytes = resident_bytes();
-    if (now >= total)
-      return TRUE;
-    if (lcip_run_is_done(run, error) || !remap(run, graph, ids, random, sizes, soak, error))
+  for (double next = args->remap_seconds; seconds_since(start_us) < total;
+       next = MAX(next + args->remap_seconds, seconds_since(start_us))) {
+    double pause = MIN(next, total) - seconds_since(start_us);
+    if (pause > 0)
+      g_usleep((gulong)(pause * 1e6));
+    if (lcip_run_is_done(run, error))
       return FALSE;
-    next = MAX(next, now);
+    if (!soak->settled_bytes && seconds_since(start_us) >= settle_seconds(args)) {
+      soak->settled_bytes = measure_memory(run, first, soak, error);
+      if (!soak->settled_bytes)
+        return FALSE;
+    } else if (!remap(run, graph, ids, random, sizes, soak, error)) {
+      return FALSE;
+    }
   }
+  soak->end_bytes = measure_memory(run, first, soak, error);
+  return soak->end_bytes > 0;
 }
 
 static gboolean report(const Soak *soak, guint64 drops, const Args *args) {
@@ -128,10 +160,10 @@ static gboolean report(const Soak *soak, guint64 drops, const Args *args) {
   g_print("lost frames         %" G_GUINT64_FORMAT "\n", soak->lost);
   g_print("repeated frames     %" G_GUINT64_FORMAT "\n", soak->repeated);
   g_print("reordered frames    %" G_GUINT64_FORMAT "\n", soak->reordered);
-  g_print("memory at %3.0f s     %.2f MiB\n", MIN(SETTLE_SECONDS, args->minutes * 12),
+  g_print("memory at %3.0f s     %.2f MiB\n", settle_seconds(args),
           (double)soak->settled_bytes / 1048576);
   g_print("memory at %3.0f s     %.2f MiB (%+.2f %%, allowed %+.0f %%)\n", args->minutes * 60,
-          (double)end_bytes / 1048576, 100 * growth, 100 * MAX_GROWTH);
+          (double)soak->end_bytes / 1048576, 100 * growth, 100 * MAX_GROWTH);
   g_print("%s\n", ok ? "passed" : "FAILED");
   return ok;
 }
@@ -166,7 +198,7 @@ static gboolean soak_graph(const char *path, const Args *args, Soak *soak, guint
   LcipRunOptions options = {
       .source = source, .profile = TRUE, .frame_func = count_frame, .frame_data = soak};
   g_autoptr(LcipRun) run = lcip_run_start(plan, &options, error);
-  if (!run || !soak_run(run, graph, sizes, args, soak, error))
+  if (!run || !soak_run(run, plan, sizes, args, soak, error))
     return FALSE;
   *drops = lcip_media_source_drops(source);
   gboolean ok = report(soak, *drops, args);
@@ -198,7 +230,9 @@ int main(int argc, char **argv) {
   g_print("%s for %g minutes, another mapping every %g s, seed %" G_GINT64_FORMAT "\n", path,
           args.minutes, args.remap_seconds, args.seed);
   g_mutex_init(&soak.lock);
+  g_cond_init(&soak.delivered);
   gboolean ok = soak_graph(path, &args, &soak, &drops, &error);
+  g_cond_clear(&soak.delivered);
   g_mutex_clear(&soak.lock);
   if (!ok)
     g_printerr("soak: %s\n", error ? error->message : "the run ended by itself");

@@ -3,53 +3,20 @@
 
 #include <math.h>
 
-static void read_pair(const LcipStep *step, const char *name, gint64 pair[2]) {
-  guint n = 0;
-  const gint64 *values = lcip_attrs_get_ints(step->attrs, name, &n);
-  for (guint i = 0; values && i < 2 && i < n; i++)
-    pair[i] = values[i];
-}
-
-static void read_pads(LcipPlaneWindow *w, const LcipStep *step) {
-  guint n = 0;
-  const gint64 *pads = lcip_attrs_get_ints(step->attrs, "pads", &n);
+gboolean lcip_plane_window_init(LcipPlaneWindow *plane, LcipWindowKind kind, const LcipStep *step,
+                                const LcipShape *in, GError **error) {
+  const gboolean pool = kind == LCIP_WINDOW_POOL;
+  LcipWindow window;
+  if (!lcip_window_init(&window, kind, step, in, pool ? NULL : &step->inputs[1].shape, error))
+    return FALSE;
   for (guint i = 0; i < 2; i++) {
-    w->pad_begin[i] = pads && n == 4 ? pads[i] : 0;
-    w->pad_end[i] = pads && n == 4 ? pads[i + 2] : 0;
+    plane->kernel[i] = window.kernel[i + 1];
+    plane->stride[i] = window.stride[i + 1];
+    plane->dilation[i] = window.dilation[i + 1];
+    plane->pad_begin[i] = window.pad_begin[i + 1];
+    plane->pad_end[i] = window.pad_end[i + 1];
   }
-}
-
-/* ONNX: SAME_* makes ceil(size / stride) outputs; an odd padding is larger at the end (UPPER) or at
- * the beginning (LOWER). */
-static void same_pads(LcipPlaneWindow *w, const LcipShape *in, gboolean lower) {
-  for (guint i = 0; i < 2; i++) {
-    const gint64 size = in->dims[2 + i], stride = w->stride[i];
-    const gint64 outputs = (size + stride - 1) / stride;
-    const gint64 extent = (w->kernel[i] - 1) * w->dilation[i] + 1;
-    const gint64 total = MAX(0, (outputs - 1) * stride + extent - size);
-    w->pad_begin[i] = lower ? total - total / 2 : total / 2;
-    w->pad_end[i] = total - w->pad_begin[i];
-  }
-}
-
-void lcip_plane_window_init(LcipPlaneWindow *window, const LcipStep *step, const gint64 kernel[2],
-                            const LcipShape *in) {
-  for (guint i = 0; i < 2; i++) {
-    window->kernel[i] = kernel ? kernel[i] : 1;
-    window->stride[i] = window->dilation[i] = 1;
-  }
-  read_pair(step, "kernel_shape", window->kernel);
-  read_pair(step, "strides", window->stride);
-  read_pair(step, "dilations", window->dilation);
-  read_pads(window, step);
-  const char *auto_pad = lcip_attrs_get_string(step->attrs, "auto_pad");
-  if (g_strcmp0(auto_pad, "SAME_UPPER") == 0)
-    same_pads(window, in, FALSE);
-  else if (g_strcmp0(auto_pad, "SAME_LOWER") == 0)
-    same_pads(window, in, TRUE);
-  else if (g_strcmp0(auto_pad, "VALID") == 0)
-    for (guint i = 0; i < 2; i++)
-      window->pad_begin[i] = window->pad_end[i] = 0;
+  return TRUE;
 }
 
 static const struct {

@@ -1,22 +1,21 @@
 #pragma once
 
-#include "lcip-kernel.h"
+#include "lcip-window.h"
 
 /* What the vector kernels of the family "blocked" share and what needs no vectors: it is compiled
  * once, for the baseline processor. */
 
 G_BEGIN_DECLS
 
-/** LcipPlaneWindow: the sliding window of a convolution or pooling over (y, x).
- * @pad_begin, @pad_end: of this input, auto_pad resolved, in pixels. */
+/** LcipPlaneWindow: the (y, x) part of an LcipWindow. */
 typedef struct {
   gint64 kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
 } LcipPlaneWindow;
 
-/** lcip_plane_window_init: @kernel is used where the step has no attribute kernel_shape; @in is the
- * actual shape n, c, h, w of input 0. */
-void lcip_plane_window_init(LcipPlaneWindow *window, const LcipStep *step, const gint64 kernel[2],
-                            const LcipShape *in);
+/** lcip_plane_window_init: as lcip_window_init() for an input of 4 dimensions; a convolution's
+ * weights are input 1 of @step. @in: the actual shape of input 0. */
+gboolean lcip_plane_window_init(LcipPlaneWindow *plane, LcipWindowKind kind, const LcipStep *step,
+                                const LcipShape *in, GError **error);
 
 /** LcipTailKind: a function of one value, as an epilogue or on its own; ADD is that of a side
  * input. CLAMP is Relu (0 to INFINITY) and Clip, between @a and @b. LEAKY has its slope,

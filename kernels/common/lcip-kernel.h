@@ -71,9 +71,9 @@ typedef struct _LcipClQueue LcipClQueue;
  * @prepared_inputs: bit i set: the anchor's input i lives in the blob alone; its view's data is
  *   NULL. Side inputs of epilogues never do.
  * @run: CPU kernels. @enqueue: OpenCL kernels; puts its work on the in-order queue, waits for none.
- *   Both allocate nothing and fail with an error that ends the run. Shapes in @step are planned,
- *   those in the call's views actual.
- * Results must not depend on thread count, splits or addresses. */
+ *   Both take any data (a plan is warmed up on zeros), allocate nothing and fail with an error that
+ * ends the run. Shapes in @step are planned, those in the call's views actual. Results must not
+ * depend on thread count, splits or addresses. */
 typedef struct {
   const char *name;
   const char *family;

@@ -6,16 +6,18 @@
   float16 s0 = (bias).s0, s1 = (bias).s1, s2 = (bias).s2, s3 = (bias).s3, s4 = (bias).s4,          \
           s5 = (bias).s5, s6 = (bias).s6, s7 = (bias).s7
 
+/* @w: the 8 weights of a tap. One by one, so that they become operands in memory of the products
+ * and no shuffles of a register. */
 #define ACCUMULATE(x, w)                                                                           \
   do {                                                                                             \
-    s0 += (x) * (w).s0;                                                                            \
-    s1 += (x) * (w).s1;                                                                            \
-    s2 += (x) * (w).s2;                                                                            \
-    s3 += (x) * (w).s3;                                                                            \
-    s4 += (x) * (w).s4;                                                                            \
-    s5 += (x) * (w).s5;                                                                            \
-    s6 += (x) * (w).s6;                                                                            \
-    s7 += (x) * (w).s7;                                                                            \
+    s0 += (x) * (w)[0];                                                                            \
+    s1 += (x) * (w)[1];                                                                            \
+    s2 += (x) * (w)[2];                                                                            \
+    s3 += (x) * (w)[3];                                                                            \
+    s4 += (x) * (w)[4];                                                                            \
+    s5 += (x) * (w)[5];                                                                            \
+    s6 += (x) * (w)[6];                                                                            \
+    s7 += (x) * (w)[7];                                                                            \
   } while (0)
 
 /* @at: index of the first channel's first element; @plane: elements of a channel; @count: channels;
@@ -47,13 +49,13 @@ __kernel void conv_pointwise(__global const float *x, int x_offset, __global con
   if (n >= 16)
     for (int k = 0; k < group_in; k++) {
       const float16 v = vload16(0, x + k * plane);
-      const float8 wk = vload8(k, w);
+      __global const float *wk = w + k * 8;
       ACCUMULATE(v, wk);
     }
   else
     for (int k = 0; k < group_in; k++) {
       const float16 v = load_n(x + k * plane, n);
-      const float8 wk = vload8(k, w);
+      __global const float *wk = w + k * 8;
       ACCUMULATE(v, wk);
     }
   const int at = ((picture * groups + group) * group_out + first) * plane + p;
@@ -106,7 +108,7 @@ __kernel void conv_general(__global const float *x, int x_offset, __global const
         const int row = ((in_first + k) * in_h + y) * in_w;
         const float16 v = inside ? load_masked(x + row + col, stride_w, mask, 0.0f)
                                  : load_row(x, row, col, stride_w, in_w, total, 0.0f);
-        const float8 wk = vload8((k * kernel_h + i) * kernel_w + j, w);
+        __global const float *wk = w + ((k * kernel_h + i) * kernel_w + j) * 8;
         ACCUMULATE(v, wk);
       }
     }

@@ -195,11 +195,12 @@ static void plan_chunks(Shape *s) {
 }
 
 /* @in, @out: actual n, c, h, w. Weights are oc, c / groups, kh, kw. */
-static void shape_init(Shape *s, const LcipStep *step, const LcipShape *in, const LcipShape *out,
-                       gboolean dense) {
+static gboolean shape_init(Shape *s, const LcipStep *step, const LcipShape *in,
+                           const LcipShape *out, gboolean dense, GError **error) {
   const LcipShape *weights = &step->inputs[1].shape;
   *s = (Shape){.n = in->dims[0], .h = in->dims[2], .w = in->dims[3], .dense = dense};
-  lcip_plane_window_init(&s->win, step, &weights->dims[2], in);
+  if (!lcip_plane_window_init(&s->win, LCIP_WINDOW_CONV, step, in, error))
+    return FALSE;
   s->groups = in->dims[1] / weights->dims[1];
   s->c = weights->dims[1];
   s->oc = out->dims[1] / s->groups;
@@ -217,6 +218,7 @@ static void shape_init(Shape *s, const LcipStep *step, const LcipShape *in, cons
   }
   plan_copy(s);
   plan_chunks(s);
+  return TRUE;
 }
 
 /* ---- support and preparation ---- */
@@ -266,9 +268,10 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
   return TRUE;
 }
 
-static void plan_shape(Shape *s, const LcipStep *step, const LcipPortFormats *formats) {
-  shape_init(s, step, &step->inputs[0].shape, &step->outputs[0].shape,
-             formats->inputs[0] == LCIP_FORMAT_DENSE);
+static gboolean plan_shape(Shape *s, const LcipStep *step, const LcipPortFormats *formats,
+                           GError **error) {
+  return shape_init(s, step, &step->inputs[0].shape, &step->outputs[0].shape,
+                    formats->inputs[0] == LCIP_FORMAT_DENSE, error);
 }
 
 /* Elements of the copy that one worker needs, for any actual shape up to the planned one: a chunk
@@ -283,8 +286,7 @@ static gsize copy_elems(const Shape *s) {
 
 static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
   Shape s;
-  plan_shape(&s, step, formats);
-  return copy_elems(&s) * sizeof(float) * workers;
+  return plan_shape(&s, step, formats, NULL) ? copy_elems(&s) * sizeof(float) * workers : 0;
 }
 
 /* Packed weights of one group of channels. In the blob the biases follow those of all groups. */
@@ -313,7 +315,8 @@ static void pack_group(const Shape *s, const float *w, float *packed) {
 static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
                         GError **error) {
   Shape s;
-  plan_shape(&s, step, formats);
+  if (!plan_shape(&s, step, formats, error))
+    return FALSE;
   const gsize weights = group_weights(&s), groups = (gsize)s.groups;
   const gsize biases = (gsize)(s.out_blocks * LCIP_BLOCK);
   const gsize bytes = (weights + biases) * groups * sizeof(float);
@@ -516,8 +519,10 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   const gboolean dense = call->inputs[0].spec.format == LCIP_FORMAT_DENSE;
   LcipPortFormats formats = {.inputs = {call->inputs[0].spec.format}};
   Shape planned;
-  plan_shape(&planned, call->step, &formats);
-  shape_init(&conv.s, call->step, &call->inputs[0].shape, &call->outputs[0].shape, dense);
+  if (!plan_shape(&planned, call->step, &formats, error) ||
+      !shape_init(&conv.s, call->step, &call->inputs[0].shape, &call->outputs[0].shape, dense,
+                  error))
+    return FALSE;
   const char *reason = NULL;
   if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);

@@ -207,14 +207,14 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
 
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   const LcipShape *in = &call->inputs[0].shape, *out = &call->outputs[0].shape;
-  const LcipShape *weights = &call->step->inputs[1].shape;
   Conv conv = {.c = in->dims[1], .h = in->dims[2], .w = in->dims[3], .call = call};
   const char *reason = NULL;
   if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);
     return FALSE;
   }
-  lcip_plane_window_init(&conv.win, call->step, &weights->dims[2], in);
+  if (!lcip_plane_window_init(&conv.win, LCIP_WINDOW_CONV, call->step, in, error))
+    return FALSE;
   conv.blocks = lcip_blocks(conv.c, LCIP_BLOCK);
   conv.oh = out->dims[2];
   conv.ow = out->dims[3];

@@ -132,14 +132,14 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
                FALSE);
 }
 
-static void set_window(Pool *pool, const LcipStep *step, const LcipShape *in) {
+static gboolean set_window(Pool *pool, const LcipStep *step, const LcipShape *in, GError **error) {
   if (is_global(step)) {
     pool->win = (LcipPlaneWindow){
         .kernel = {in->dims[2], in->dims[3]}, .stride = {1, 1}, .dilation = {1, 1}};
-    return;
+    return TRUE;
   }
-  lcip_plane_window_init(&pool->win, step, NULL, in);
   pool->count_padding = pool->average && lcip_attrs_get_int(step->attrs, "count_include_pad") != 0;
+  return lcip_plane_window_init(&pool->win, LCIP_WINDOW_POOL, step, in, error);
 }
 
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
@@ -154,7 +154,8 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   }
   pool.average =
       lcip_step_is(call->step, "AveragePool") || lcip_step_is(call->step, "GlobalAveragePool");
-  set_window(&pool, call->step, in);
+  if (!set_window(&pool, call->step, in, error))
+    return FALSE;
   pool.blocks = lcip_blocks(pool.c, LCIP_BLOCK);
   pool.oh = out->dims[2];
   pool.ow = out->dims[3];

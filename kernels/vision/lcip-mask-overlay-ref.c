@@ -192,12 +192,9 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
       .high = threshold + softness,
   };
   lcip_color_parse(lcip_attrs_get_string(attrs, "color"), &o.color);
-  if (!lcip_affine_invert(&to_picture, &o.to_mask)) {
-    g_set_error(error, LCIP_ERROR, LCIP_ERROR_INVALID,
-                "transform: expected one that can be inverted, found gains %g and %g",
-                (double)to_picture.m[0], (double)to_picture.m[4]);
-    return FALSE;
-  }
+  /* A plan is warmed up on zeros: then every pixel reads the mask's first value. */
+  if (!lcip_affine_invert(&to_picture, &o.to_mask))
+    o.to_mask = (LcipAffine){0};
   if (o.mode == MODE_BLUR)
     make_small(&o, call->scratch, team);
   lcip_team_run(team, (guint)o.canvas.height, overlay_row, &o);

@@ -2,6 +2,7 @@
 #include "lcip-runtime.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 /* The caches are keyed by texts. Neither keeps anything alive that nobody uses: uploads leave the
@@ -78,16 +79,16 @@ static LcipRuntime *runtime_new(void) {
   return runtime;
 }
 
-static LcipRuntime *the_runtime;
+static _Atomic(LcipRuntime *) the_runtime;
 
 static void make_the_runtime(void) {
-  the_runtime = runtime_new();
+  atomic_store_explicit(&the_runtime, runtime_new(), memory_order_release);
 }
 
 LcipRuntime *lcip_runtime_get(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, make_the_runtime);
-  return the_runtime;
+  return atomic_load_explicit(&the_runtime, memory_order_acquire);
 }
 
 const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime) {
@@ -177,7 +178,10 @@ static void sweep_locked(LcipRuntime *runtime) {
   }
 }
 
-void lcip_runtime_trim(LcipRuntime *runtime) {
+void lcip_runtime_trim(void) {
+  LcipRuntime *runtime = atomic_load_explicit(&the_runtime, memory_order_acquire);
+  if (!runtime)
+    return;
   pthread_mutex_lock(&runtime->mutex);
   sweep_locked(runtime);
   pthread_mutex_unlock(&runtime->mutex);

@@ -30,8 +30,9 @@ const char *lcip_runtime_opencl_problem(LcipRuntime *runtime);
  * and TRUE for kernels without prepare. */
 gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, const LcipStep *step,
                               const LcipPortFormats *formats, LcipBlob **blob, GError **error);
-/** lcip_runtime_trim: frees prepared blobs that nobody holds any more. */
-void lcip_runtime_trim(LcipRuntime *runtime);
+/** lcip_runtime_trim: frees prepared blobs that nobody holds any more. Does nothing where no runtime
+ * is in use yet. */
+void lcip_runtime_trim(void);
 /** lcip_runtime_upload: a device buffer with @data, shared by all who ask with the same @owner
  * pointer (a tensor or a blob, which the caller keeps alive as long as the upload). Free with
  * lcip_cl_upload_unref(). */

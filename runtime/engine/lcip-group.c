@@ -238,5 +238,5 @@ void lcip_group_free(LcipGroup *group) {
   lcip_profiler_unref(group->profiler);
   lcip_plan_unref(group->plan);
   g_free(group);
-  lcip_runtime_trim(lcip_runtime_get());
+  lcip_runtime_trim();
 }

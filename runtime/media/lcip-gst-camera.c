@@ -79,17 +79,29 @@ static int compare_found(const void *a, const void *b) {
   return strcmp(x->id, y->id);
 }
 
+/* Started once and kept: it follows what is plugged in and out, and stopping it right after its
+ * start crashes inside PipeWire's device provider (0.3.65, a thread's heap is damaged when it
+ * ends). */
+static GstDeviceMonitor *started_monitor(void) {
+  static gsize once;
+  static GstDeviceMonitor *monitor;
+  if (g_once_init_enter(&once)) {
+    monitor = gst_device_monitor_new();
+    gst_device_monitor_add_filter(monitor, "Video/Source", NULL);
+    g_autoptr(GstBus) bus = gst_device_monitor_get_bus(monitor);
+    gst_bus_set_flushing(bus, TRUE); /* nobody reads its messages */
+    gst_device_monitor_start(monitor);
+    g_once_init_leave(&once, 1);
+  }
+  return monitor;
+}
+
 static GPtrArray *find_cameras(void) {
   GPtrArray *list = g_ptr_array_new_with_free_func(found_free);
-  g_autoptr(GstDeviceMonitor) monitor = gst_device_monitor_new();
-  gst_device_monitor_add_filter(monitor, "Video/Source", NULL);
-  const gboolean started = gst_device_monitor_start(monitor);
-  GList *devices = started ? gst_device_monitor_get_devices(monitor) : NULL;
+  GList *devices = gst_device_monitor_get_devices(started_monitor());
   for (GList *at = devices; at; at = at->next)
     add_device(list, at->data);
   g_list_free_full(devices, gst_object_unref);
-  if (started)
-    gst_device_monitor_stop(monitor);
   g_ptr_array_sort(list, compare_found);
   return list;
 }

@@ -136,6 +136,7 @@ static const struct {
     {"Quicktime", "gstreamer1.0-plugins-good"},
     {"Matroska", "gstreamer1.0-plugins-good"},
     {"AVI", "gstreamer1.0-plugins-good"},
+    {"WebM", "gstreamer1.0-plugins-good"},
     {"Theora", "gstreamer1.0-plugins-base"},
 };
 

@@ -1,0 +1,225 @@
+#include "config.h"
+#include "lcip-document.h"
+
+#include <string.h>
+
+/* source -> tensor -> odd, on lanes CPU and GPU. */
+static LcipGraph *small_graph(void) {
+  LcipGraph *graph = lcip_graph_new();
+  lcip_graph_add_actor(graph, lcip_actor_new("source", "", "lcip", "PictureSource", 0, 1));
+  LcipActor *tensor = lcip_actor_new("tensor", "", "lcip", "PictureToTensor", 1, 2);
+  g_assert_true(lcip_attrs_set_text(tensor->attrs, "width", LCIP_ATTR_INT, "32", NULL));
+  g_assert_true(lcip_attrs_set_text(tensor->attrs, "height", LCIP_ATTR_INT, "32", NULL));
+  lcip_graph_add_actor(graph, tensor);
+  lcip_graph_add_actor(graph, lcip_actor_new("odd", "", "com.example", "Odd", 1, 1));
+  lcip_graph_add_edge(graph, (LcipEdge){0, 0, 1, 0, 0});
+  lcip_graph_add_edge(graph, (LcipEdge){1, 0, 2, 0, 0});
+  lcip_graph_add_lane(graph, "CPU", LCIP_LANE_CPU, 0, NULL);
+  lcip_graph_add_lane(graph, "GPU", LCIP_LANE_OPENCL, 0, NULL);
+  lcip_graph_ensure_defaults(graph);
+  return graph;
+}
+
+static LcipDocument *document_new(void) {
+  g_autoptr(LcipGraph) graph = small_graph();
+  g_autoptr(GFile) file = g_file_new_for_path("/nowhere/my graph.xml");
+  return lcip_document_new(graph, file);
+}
+
+static const char *lane_of(LcipDocument *document, const char *id) {
+  LcipGraph *graph = lcip_document_graph(document);
+  return lcip_graph_lane_of(graph, lcip_graph_find_mapping(graph, NULL),
+                            lcip_graph_find_actor(graph, id));
+}
+
+static char *attr_of(LcipDocument *document, const char *id, const char *attr) {
+  LcipGraph *graph = lcip_document_graph(document);
+  return lcip_attrs_get_text(lcip_graph_actor(graph, lcip_graph_find_actor(graph, id))->attrs,
+                             attr);
+}
+
+static void count(LcipDocument *document, gpointer counter) {
+  ++*(guint *)counter;
+}
+
+static void test_undo(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  LcipGraph *first = lcip_document_graph(document);
+  const char *const ids[] = {"tensor", "odd"};
+  guint changes = 0;
+  g_signal_connect(document, "changed", G_CALLBACK(count), &changes);
+  g_assert_null(lcip_document_undo_label(document));
+  g_assert_null(lcip_document_redo_label(document));
+  g_assert_true(lcip_document_move_actors(document, ids, 2, "GPU", NULL));
+  g_assert_cmpstr(lane_of(document, "odd"), ==, "GPU");
+  g_assert_cmpstr(lcip_document_undo_label(document), ==, "Move 2 Actors");
+  g_assert_true(lcip_document_move_actors(document, ids, 1, "CPU", NULL));
+  g_assert_cmpstr(lcip_document_undo_label(document), ==, "Move Actor");
+  lcip_document_undo(document);
+  g_assert_cmpstr(lane_of(document, "tensor"), ==, "GPU");
+  g_assert_cmpstr(lcip_document_redo_label(document), ==, "Move Actor");
+  lcip_document_undo(document);
+  g_assert_true(lcip_document_graph(document) == first);
+  lcip_document_undo(document); /* nothing is left to undo */
+  g_assert_cmpuint(changes, ==, 4);
+  lcip_document_redo(document);
+  lcip_document_redo(document);
+  lcip_document_redo(document);
+  g_assert_cmpstr(lane_of(document, "tensor"), ==, "CPU");
+  g_assert_cmpstr(lane_of(document, "odd"), ==, "GPU");
+  g_assert_cmpuint(changes, ==, 6);
+}
+
+static void test_new_command_drops_redo(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  g_assert_true(lcip_document_pin(document, "odd", "a"));
+  g_assert_true(lcip_document_pin(document, "odd", "b"));
+  lcip_document_undo(document);
+  g_assert_true(lcip_document_pin(document, "odd", NULL));
+  g_assert_null(lcip_document_redo_label(document));
+  g_assert_cmpstr(lcip_document_undo_label(document), ==, "Unpin Kernel");
+  lcip_document_undo(document);
+  LcipGraph *graph = lcip_document_graph(document);
+  g_assert_cmpstr(g_hash_table_lookup(lcip_graph_find_mapping(graph, NULL)->pins, "odd"), ==, "a");
+}
+
+static void test_modified(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  guint notified = 0;
+  g_assert_false(lcip_document_modified(document));
+  g_assert_true(lcip_document_place_actor(document, "odd", 1, 2));
+  g_assert_true(lcip_document_modified(document));
+  lcip_document_undo(document);
+  g_assert_false(lcip_document_modified(document));
+  lcip_document_redo(document);
+  lcip_document_mark_saved(document, lcip_document_graph(document));
+  g_assert_false(lcip_document_modified(document));
+  lcip_document_undo(document);
+  g_assert_true(lcip_document_modified(document));
+  lcip_document_redo(document);
+  g_assert_false(lcip_document_modified(document));
+  /* A save that ended after a further edit covers the state it was given, not the current one. */
+  g_autoptr(LcipGraph) written = lcip_graph_ref(lcip_document_graph(document));
+  g_assert_true(lcip_document_pin(document, "odd", "k"));
+  g_signal_connect_swapped(document, "notify::modified", G_CALLBACK(g_atomic_int_inc), &notified);
+  lcip_document_mark_saved(document, written);
+  g_assert_true(lcip_document_modified(document));
+  g_assert_cmpuint(notified, >, 0);
+  lcip_document_undo(document);
+  g_assert_false(lcip_document_modified(document));
+}
+
+static void test_merge(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  for (int i = 0; i < 5; i++)
+    g_assert_true(lcip_document_place_actor(document, "odd", i, i));
+  g_assert_true(lcip_document_place_actor(document, "tensor", 9, 9));
+  lcip_document_undo(document);
+  LcipGraph *graph = lcip_document_graph(document);
+  g_assert_null(g_hash_table_lookup(graph->layout, "tensor"));
+  const LcipPosition *position = g_hash_table_lookup(graph->layout, "odd");
+  g_assert_true(position->x == 4);
+  lcip_document_undo(document);
+  g_assert_null(lcip_document_undo_label(document));
+  g_assert_cmpuint(g_hash_table_size(lcip_document_graph(document)->layout), ==, 0);
+}
+
+/* A command doesn't merge into what was saved or undone in between. */
+static void test_merge_stops(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  g_assert_true(lcip_document_place_actor(document, "odd", 1, 1));
+  lcip_document_mark_saved(document, lcip_document_graph(document));
+  g_assert_true(lcip_document_place_actor(document, "odd", 2, 2));
+  g_assert_true(lcip_document_modified(document));
+  lcip_document_undo(document);
+  g_assert_false(lcip_document_modified(document));
+  lcip_document_redo(document);
+  g_assert_true(lcip_document_place_actor(document, "odd", 3, 3));
+  lcip_document_undo(document);
+  const LcipPosition *position = g_hash_table_lookup(lcip_document_graph(document)->layout, "odd");
+  g_assert_true(position->x == 2);
+}
+
+static void test_attrs(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  LcipGraph *before = lcip_document_graph(document);
+  GError *error = NULL;
+  g_assert_true(lcip_document_set_attr(document, "tensor", "width", "64", NULL));
+  g_assert_true(lcip_document_set_attr(document, "tensor", "width", "128", NULL));
+  g_assert_true(lcip_document_set_attr(document, "tensor", "fit", "crop", NULL));
+  lcip_document_undo(document);
+  g_autofree char *width = attr_of(document, "tensor", "width");
+  g_assert_cmpstr(width, ==, "128");
+  lcip_document_undo(document);
+  g_assert_true(lcip_document_graph(document) == before);
+  g_assert_false(lcip_document_set_attr(document, "tensor", "width", "0", &error));
+  g_assert_nonnull(strstr(error->message, "tensor: attribute width: expected 1 to 16384"));
+  g_clear_error(&error);
+  g_assert_false(lcip_document_set_attr(document, "tensor", "wide", "1", &error));
+  g_assert_nonnull(strstr(error->message, "no attribute \"wide\""));
+  g_clear_error(&error);
+  g_assert_true(lcip_document_graph(document) == before);
+}
+
+static void test_lanes(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  const char *const ids[] = {"odd"};
+  GError *error = NULL;
+  g_assert_false(lcip_document_add_lane(document, "GPU", LCIP_LANE_OPENCL, 0, NULL, &error));
+  g_clear_error(&error);
+  g_assert_false(lcip_document_add_lane(document, "", LCIP_LANE_CPU, 0, NULL, &error));
+  g_clear_error(&error);
+  g_assert_true(lcip_document_add_lane(document, "far", LCIP_LANE_REMOTE, 2, "d", &error));
+  g_assert_true(lcip_document_move_actors(document, ids, 1, "far", &error));
+  g_assert_true(lcip_document_remove_lane(document, "far", &error));
+  g_assert_cmpstr(lane_of(document, "odd"), ==, "CPU");
+  lcip_document_undo(document);
+  g_assert_cmpstr(lane_of(document, "odd"), ==, "far");
+  g_assert_false(lcip_document_remove_lane(document, "CPU", &error));
+  g_clear_error(&error);
+  g_assert_false(lcip_document_move_actors(document, ids, 1, "none", &error));
+  g_assert_nonnull(strstr(error->message, "expected the name of a lane, found \"none\""));
+  g_clear_error(&error);
+}
+
+static void test_remove_actors(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  const char *const ids[] = {"source", "tensor"}, *const missing[] = {"odd", "nothing"};
+  GError *error = NULL;
+  g_assert_false(lcip_document_remove_actors(document, missing, 2, &error));
+  g_clear_error(&error);
+  g_assert_true(lcip_document_remove_actors(document, ids, 2, NULL));
+  g_assert_cmpuint(lcip_document_graph(document)->actors->len, ==, 1);
+  g_assert_cmpuint(lcip_document_graph(document)->edges->len, ==, 0);
+  g_assert_cmpstr(lcip_document_undo_label(document), ==, "Remove 2 Actors");
+  lcip_document_undo(document);
+  g_assert_cmpuint(lcip_document_graph(document)->edges->len, ==, 2);
+}
+
+static void test_title(void) {
+  g_autoptr(LcipDocument) document = document_new();
+  g_autofree char *title = NULL, *untitled = NULL;
+  g_object_get(document, "title", &title, NULL);
+  g_assert_cmpstr(title, ==, "my graph");
+  g_autoptr(LcipGraph) graph = small_graph();
+  g_autoptr(LcipDocument) unsaved = lcip_document_new(graph, NULL);
+  g_object_get(unsaved, "title", &untitled, NULL);
+  g_assert_cmpstr(untitled, ==, "Untitled");
+  g_assert_null(lcip_document_file(unsaved));
+  lcip_document_set_file(unsaved, lcip_document_file(document));
+  g_assert_true(lcip_document_file(unsaved) == lcip_document_file(document));
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/document/undo", test_undo);
+  g_test_add_func("/document/new-command-drops-redo", test_new_command_drops_redo);
+  g_test_add_func("/document/modified", test_modified);
+  g_test_add_func("/document/merge", test_merge);
+  g_test_add_func("/document/merge-stops", test_merge_stops);
+  g_test_add_func("/document/attrs", test_attrs);
+  g_test_add_func("/document/lanes", test_lanes);
+  g_test_add_func("/document/remove-actors", test_remove_actors);
+  g_test_add_func("/document/title", test_title);
+  return g_test_run();
+}
