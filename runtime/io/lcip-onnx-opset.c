@@ -118,6 +118,16 @@ static void dropout_7(Rewrite *rewrite, LcipOnnxNode *node) {
   lcip_onnx_node_remove_attr(node, "is_test");
 }
 
+/* Random numbers are drawn in training alone. */
+static void dropout_seed(Rewrite *rewrite, LcipOnnxNode *node) {
+  lcip_onnx_node_remove_attr(node, "seed");
+}
+
+static void scatter_10(Rewrite *rewrite, LcipOnnxNode *node) {
+  g_free(node->op_type);
+  node->op_type = g_strdup("ScatterElements");
+}
+
 static void concat_1(Rewrite *rewrite, LcipOnnxNode *node) {
   if (!lcip_onnx_node_attr(node, "axis"))
     lcip_onnx_node_add_int(node, "axis", 1);
@@ -279,6 +289,7 @@ static const Rule rules[] = {
     {"Concat", 3, concat_1},
     {"Div", 6, broadcast_6},
     {"Dropout", 11, dropout_7},
+    {"Dropout", G_MAXINT, dropout_seed},
     {"Equal", 6, broadcast_6},
     {"Gemm", 6, broadcast_6},
     {"Greater", 6, broadcast_6},
@@ -302,6 +313,7 @@ static const Rule rules[] = {
     {"Reshape", 4, reshape_1},
     {"Resize", 10, resize_10},
     {"Resize", 12, resize_11},
+    {"Scatter", G_MAXINT, scatter_10},
     {"Slice", 9, slice_1},
     {"Softmax", 12, softmax_11},
     {"Split", 12, split_attr_to_input},
