@@ -123,6 +123,25 @@ static void dropout_seed(Rewrite *rewrite, LcipOnnxNode *node) {
   lcip_onnx_node_remove_attr(node, "seed");
 }
 
+/* Up to opset 15 regions had no half pixel. */
+static void roi_align_15(Rewrite *rewrite, LcipOnnxNode *node) {
+  if (!lcip_onnx_node_attr(node, "coordinate_transformation_mode"))
+    lcip_onnx_node_add_string(node, "coordinate_transformation_mode", "output_half_pixel");
+}
+
+static void rename_string(LcipOnnxNode *node, const char *attr, const char *from, const char *to) {
+  const LcipOnnxAttr *found = lcip_onnx_node_attr(node, attr);
+  if (!found || found->strings->len == 0 || !g_str_equal(found->strings->pdata[0], from))
+    return;
+  lcip_onnx_node_remove_attr(node, attr);
+  lcip_onnx_node_add_string(node, attr, to);
+}
+
+static void grid_sample_16(Rewrite *rewrite, LcipOnnxNode *node) {
+  rename_string(node, "mode", "bilinear", "linear");
+  rename_string(node, "mode", "bicubic", "cubic");
+}
+
 static void scatter_10(Rewrite *rewrite, LcipOnnxNode *node) {
   g_free(node->op_type);
   node->op_type = g_strdup("ScatterElements");
@@ -293,6 +312,7 @@ static const Rule rules[] = {
     {"Equal", 6, broadcast_6},
     {"Gemm", 6, broadcast_6},
     {"Greater", 6, broadcast_6},
+    {"GridSample", G_MAXINT, grid_sample_16},
     {"Hardmax", 12, softmax_11},
     {"Less", 6, broadcast_6},
     {"LogSoftmax", 12, softmax_11},
@@ -313,6 +333,7 @@ static const Rule rules[] = {
     {"Reshape", 4, reshape_1},
     {"Resize", 10, resize_10},
     {"Resize", 12, resize_11},
+    {"RoiAlign", 15, roi_align_15},
     {"Scatter", G_MAXINT, scatter_10},
     {"Slice", 9, slice_1},
     {"Softmax", 12, softmax_11},
