@@ -110,19 +110,42 @@ static GPtrArray *read_tensors(const char *folder, const char *prefix, GError **
   }
 }
 
+static gboolean is_shape_port(const LcipActor *actor, guint port) {
+  const LcipOperator *op = actor->op;
+  return op && op->n_inputs > 0 &&
+         (op->inputs[MIN(port, op->n_inputs - 1)].flags & LCIP_PORT_SHAPE);
+}
+
+/* Actors whose outputs sizes are computed from; what takes a shape alone needs no values. */
+static void mark_shape_actors(const LcipGraph *graph, gboolean *marked) {
+  for (gboolean changed = TRUE; changed;) {
+    changed = FALSE;
+    for (guint e = 0; e < graph->edges->len; e++) {
+      const LcipEdge *edge = &g_array_index(graph->edges, LcipEdge, e);
+      if (edge->src_actor < 0 || edge->dst_actor < 0 || marked[edge->src_actor])
+        continue;
+      const LcipActor *src = lcip_graph_actor(graph, edge->src_actor);
+      if ((!is_shape_port(lcip_graph_actor(graph, edge->dst_actor), edge->dst_port) &&
+           !marked[edge->dst_actor]) ||
+          g_str_equal(src->op_name, "Shape") || g_str_equal(src->op_name, "Size"))
+        continue;
+      marked[edge->src_actor] = changed = TRUE;
+    }
+  }
+}
+
 /* Sizes, axes and the like are known before a run; where the suite feeds them as inputs they become
  * constants of what reads them. */
 static void fix_shape_inputs(LcipGraph *graph, const GPtrArray *inputs) {
+  g_autofree gboolean *marked = g_new0(gboolean, graph->actors->len + 1);
+  mark_shape_actors(graph, marked);
   for (guint e = graph->edges->len; e-- > 0;) {
     const LcipEdge edge = g_array_index(graph->edges, LcipEdge, e);
     if (edge.src_actor != LCIP_NO_ACTOR || edge.dst_actor == LCIP_NO_ACTOR ||
         edge.src_port >= inputs->len)
       continue;
     LcipActor *actor = lcip_graph_actor(graph, edge.dst_actor);
-    if (!actor->op || actor->op->n_inputs == 0)
-      continue;
-    const guint port = MIN(edge.dst_port, actor->op->n_inputs - 1);
-    if (!(actor->op->inputs[port].flags & LCIP_PORT_SHAPE))
+    if (!marked[edge.dst_actor] && !is_shape_port(actor, edge.dst_port))
       continue;
     lcip_actor_set_constant(actor, edge.dst_port, inputs->pdata[edge.src_port], "shape");
     g_array_remove_index(graph->edges, e);

@@ -223,6 +223,9 @@ static const LcipOnnxNode *producer(const Rewrite *rewrite, const char *value) {
 static int rank_of(const Rewrite *rewrite, const char *value) {
   static const char *const flat[] = {"Gemm", "Flatten", NULL};
   const int declared = GPOINTER_TO_INT(g_hash_table_lookup(rewrite->model->values, value));
+  const LcipTensor *constant = g_hash_table_lookup(rewrite->model->initializers, value);
+  if (constant)
+    return lcip_tensor_get_spec(constant)->shape.rank;
   if (declared > 0)
     return declared - 1;
   const LcipOnnxNode *node = producer(rewrite, value);
@@ -271,11 +274,42 @@ static void softmax_11(Rewrite *rewrite, LcipOnnxNode *node) {
 
 /* ---- broadcasting before opset 7 ---- */
 
+/* Operand @i gets @n dimensions of size 1 behind its own. */
+static void add_dims(Rewrite *rewrite, LcipOnnxNode *node, guint i, int n) {
+  gint64 axes[LCIP_MAX_RANK];
+  if (n < 1 || n > LCIP_MAX_RANK)
+    return;
+  for (int k = 0; k < n; k++)
+    axes[k] = k - n;
+  g_autofree char *wide = value_name(rewrite, node, "operand");
+  LcipOnnxNode *unsqueeze = add_node(rewrite, node, "Unsqueeze", node->inputs->pdata[i], wide);
+  set_constant(rewrite, unsqueeze, 1, "axes", lcip_tensor_new_i64((gsize)n, axes));
+  g_free(node->inputs->pdata[i]);
+  node->inputs->pdata[i] = g_steal_pointer(&wide);
+}
+
+/* The second operand's first dimension was the first one's at "axis". */
 static void broadcast_6(Rewrite *rewrite, LcipOnnxNode *node) {
-  if (lcip_onnx_node_attr(node, "axis"))
-    problem(rewrite, node, "LCIP does not read broadcasting along an axis (opsets 1 to 6)");
+  const gboolean has_axis = lcip_onnx_node_attr(node, "axis") != NULL;
+  const gint64 axis = int_attr(node, "axis", 0);
   lcip_onnx_node_remove_attr(node, "axis");
   lcip_onnx_node_remove_attr(node, "broadcast");
+  if (!has_axis || node->inputs->len != 2)
+    return;
+  const int a = rank_of(rewrite, node->inputs->pdata[0]);
+  const int b = rank_of(rewrite, node->inputs->pdata[1]);
+  if (a < 0 || b < 0)
+    problem(rewrite, node,
+            "LCIP reads broadcasting along an axis (opsets 1 to 6) of operands with a shape only");
+  else
+    add_dims(rewrite, node, 1, a - (int)CLAMP(axis < 0 ? axis + a : axis, 0, a) - b);
+}
+
+/* One slope per channel stood for one dimension, the channels'. */
+static void prelu_6(Rewrite *rewrite, LcipOnnxNode *node) {
+  if (node->inputs->len != 2 || rank_of(rewrite, node->inputs->pdata[1]) != 1)
+    return;
+  add_dims(rewrite, node, 1, rank_of(rewrite, node->inputs->pdata[0]) - 2);
 }
 
 /* ---- f16 and f64 are computed in f32 ---- */
@@ -318,6 +352,7 @@ static const Rule rules[] = {
     {"LogSoftmax", 12, softmax_11},
     {"Mul", 6, broadcast_6},
     {"Or", 6, broadcast_6},
+    {"PRelu", 6, prelu_6},
     {"Pad", 10, pad_2},
     {"Pow", 6, broadcast_6},
     {"ReduceL1", 17, axes_to_input},
