@@ -16,6 +16,7 @@ struct _LcipActorWidget {
   char *lane;
   char *shape;
   char *time_text;
+  char *label; /* accessible */
   PangoLayout *title_layout;
   PangoLayout *shape_layout;
   PangoLayout *time_layout;
@@ -57,9 +58,10 @@ static void update_accessible(LcipActorWidget *self) {
     g_string_append_printf(label, ", %s", time_words(self));
   if (self->problem)
     g_string_append(label, ", has a problem");
-  gtk_accessible_update_property(GTK_ACCESSIBLE(self), GTK_ACCESSIBLE_PROPERTY_LABEL, label->str,
+  g_free(self->label);
+  self->label = g_string_free(label, FALSE);
+  gtk_accessible_update_property(GTK_ACCESSIBLE(self), GTK_ACCESSIBLE_PROPERTY_LABEL, self->label,
                                  -1);
-  g_string_free(label, TRUE);
 }
 
 /* ---- painting ---- */
@@ -223,6 +225,7 @@ static void actor_widget_dispose(GObject *object) {
   g_clear_pointer(&self->lane, g_free);
   g_clear_pointer(&self->shape, g_free);
   g_clear_pointer(&self->time_text, g_free);
+  g_clear_pointer(&self->label, g_free);
   G_OBJECT_CLASS(lcip_actor_widget_parent_class)->dispose(object);
 }
 
@@ -253,6 +256,10 @@ GtkWidget *lcip_actor_widget_new(const LcipActor *actor) {
 
 const char *lcip_actor_widget_get_id(LcipActorWidget *self) {
   return self->actor->id;
+}
+
+const char *lcip_actor_widget_get_label(LcipActorWidget *self) {
+  return self->label;
 }
 
 void lcip_actor_widget_set_actor(LcipActorWidget *self, const LcipActor *actor) {

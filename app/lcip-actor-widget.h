@@ -26,6 +26,8 @@ typedef enum {
 
 GtkWidget *lcip_actor_widget_new(const LcipActor *actor);
 const char *lcip_actor_widget_get_id(LcipActorWidget *widget);
+/** lcip_actor_widget_get_label: the accessible name: name, operator, lane, time. */
+const char *lcip_actor_widget_get_label(LcipActorWidget *widget);
 /** lcip_actor_widget_set_actor: @widget goes on for a changed actor of the same id. */
 void lcip_actor_widget_set_actor(LcipActorWidget *widget, const LcipActor *actor);
 void lcip_actor_widget_set_lane(LcipActorWidget *widget, const char *lane);

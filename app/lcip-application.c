@@ -108,8 +108,6 @@ static int application_command_line(GApplication *application, GApplicationComma
 static void application_startup(GApplication *application) {
   G_APPLICATION_CLASS(lcip_application_parent_class)->startup(application);
   gtk_window_set_default_icon_name(LCIP_APPLICATION_ID);
-  gtk_icon_theme_add_resource_path(gtk_icon_theme_get_for_display(gdk_display_get_default()),
-                                   "/org/lcip/Editor/icons");
   for (gsize i = 0; i < G_N_ELEMENTS(accels); i++)
     gtk_application_set_accels_for_action(GTK_APPLICATION(application), accels[i].action,
                                           (const char *const *)accels[i].keys);

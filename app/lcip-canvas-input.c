@@ -85,8 +85,8 @@ static void drag_begin(GtkGestureDrag *gesture, double x, double y, LcipCanvas *
   }
   CanvasDrag *drag = &self->drag;
   drag->mode = CANVAS_DRAG_PENDING;
-  drag->start_x = drag->x = x;
-  drag->start_y = drag->y = y;
+  drag->press_x = drag->start_x = drag->x = x;
+  drag->press_y = drag->start_y = drag->y = y;
   drag->select_on_release = FALSE;
   drag->extend = (modifiers_of(GTK_GESTURE(gesture)) & (GDK_SHIFT_MASK | GDK_CONTROL_MASK)) != 0;
   drag->pressed = lcip_canvas_actor_at(self, x, y);
@@ -119,10 +119,8 @@ static void leave_pending(LcipCanvas *self, GtkGesture *gesture, double dx, doub
 }
 
 static void drag_update(GtkGestureDrag *gesture, double dx, double dy, LcipCanvas *self) {
-  double x, y;
-  gtk_gesture_drag_get_start_point(gesture, &x, &y);
-  self->drag.x = x + dx;
-  self->drag.y = y + dy;
+  self->drag.x = self->drag.press_x + dx;
+  self->drag.y = self->drag.press_y + dy;
   if (self->drag.mode == CANVAS_DRAG_PENDING)
     leave_pending(self, GTK_GESTURE(gesture), dx, dy);
   if (self->drag.mode == CANVAS_DRAG_ACTORS)

@@ -8,7 +8,7 @@
 G_BEGIN_DECLS
 
 #define LCIP_CANVAS_HEADER_WIDTH 192
-#define LCIP_CANVAS_MIN_ZOOM 0.05
+#define LCIP_CANVAS_MIN_ZOOM 0.02
 #define LCIP_CANVAS_MAX_ZOOM 2.5
 
 /* A lane's band, in canvas units. @content: where the layout's y 0 is. */
@@ -39,10 +39,11 @@ typedef enum {
 
 typedef struct {
   CanvasDragMode mode;
-  double start_x, start_y, x, y; /* widget coordinates */
-  double start_h, start_v;       /* adjustments, for panning */
-  int pressed;                   /* actor, or -1 */
-  int bracket;                   /* bracket, or -1 */
+  /* widget coordinates: of the press, now, and where what is dragged was then, which scrolls */
+  double press_x, press_y, x, y, start_x, start_y;
+  double start_h, start_v; /* adjustments, for panning */
+  int pressed;             /* actor, or -1 */
+  int bracket;             /* bracket, or -1 */
   gboolean extend;
   gboolean select_on_release;
   GArray *actors;  /* int: what is dragged */

@@ -5,6 +5,8 @@
 #include "lcip-inspector-rows.h"
 #include "lcip-palette.h"
 
+#include <string.h>
+
 struct _LcipInspector {
   GtkWidget parent;
   /* template */
@@ -195,9 +197,10 @@ static void add_lane_info(AdwPreferencesGroup *group, const LcipPlanLane *lane) 
 static void show_graph(LcipInspector *self) {
   LcipGraph *graph = lcip_session_get_graph(self->session);
   LcipPlan *plan = lcip_session_get_plan(self->session);
-  gtk_label_set_text(self->title_label, graph->name && *graph->name
-                                            ? graph->name
-                                            : lcip_session_get_title(self->session));
+  /* exporters like to name a graph "g" */
+  gboolean named = graph->name && strlen(graph->name) > 2;
+  gtk_label_set_text(self->title_label,
+                     named ? graph->name : lcip_session_get_title(self->session));
   gtk_label_set_text(self->subtitle_label, graph->description ? graph->description : "");
   AdwPreferencesGroup *group = add_group(self, "Graph");
   g_autofree char *size =

@@ -40,16 +40,17 @@ struct _LcipWindow {
   GtkWidget *undo_button;
   GtkWidget *redo_button;
   GtkWidget *examples_box;
+  GtkWidget *sidebar_button;
 
   /* owned */
   LcipSession *session;
   /* borrowed */
   LcipCanvas *canvas;
-  gulong document_handler;
-  LcipDocument *watched;
 
+  LcipDocument *watched; /* owned: whose "modified" the title follows */
   gboolean run_when_open;
-  gboolean close_when_saved;
+  guint zoom_idle;
+  double shown_zoom;
 };
 
 /* lcip-window-actions.c */

@@ -31,6 +31,7 @@ static void update_page(LcipWindow *self) {
                      : lcip_session_get_document(self->session) ? "document"
                                                                 : "empty";
   gtk_stack_set_visible_child_name(self->stack, page);
+  gtk_widget_set_visible(self->sidebar_button, g_str_equal(page, "document"));
 }
 
 /* ---- figures ---- */
@@ -176,10 +177,20 @@ static void selection_changed(LcipWindow *self) {
   lcip_inspector_set_selection(self->inspector, (const char *const *)ids);
 }
 
-static void view_changed(LcipWindow *self) {
+static gboolean show_zoom(gpointer data) {
+  LcipWindow *self = data;
   g_autofree char *zoom = g_strdup_printf("%.0f %%", 100 * lcip_canvas_get_zoom(self->canvas));
-  if (g_strcmp0(zoom, gtk_label_get_text(self->zoom_label)) != 0)
-    gtk_label_set_text(self->zoom_label, zoom);
+  self->zoom_idle = 0;
+  gtk_label_set_text(self->zoom_label, zoom);
+  return G_SOURCE_REMOVE;
+}
+
+/* Comes while sizes are being given out: the label may ask for another one only later. */
+static void view_changed(LcipWindow *self) {
+  double zoom = lcip_canvas_get_zoom(self->canvas);
+  if (zoom != self->shown_zoom && !self->zoom_idle)
+    self->zoom_idle = g_idle_add(show_zoom, self);
+  self->shown_zoom = zoom;
 }
 
 static void add_canvas(LcipWindow *self) {
@@ -239,6 +250,7 @@ static void window_dispose(GObject *object) {
   if (self->watched)
     g_signal_handlers_disconnect_by_func(self->watched, update_title, self);
   g_clear_object(&self->watched);
+  g_clear_handle_id(&self->zoom_idle, g_source_remove);
   if (self->session)
     g_signal_handlers_disconnect_by_data(self->session, self);
   if (self->canvas)
@@ -277,6 +289,7 @@ static void bind_children(GtkWidgetClass *widget_class) {
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, undo_button);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, redo_button);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, examples_box);
+  gtk_widget_class_bind_template_child(widget_class, LcipWindow, sidebar_button);
 }
 
 static void lcip_window_class_init(LcipWindowClass *klass) {

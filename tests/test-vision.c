@@ -515,13 +515,16 @@ static void test_mask_blur(void) {
   assert_pixel(out.outputs[0], 500, 134, 0, 0, 0, 0);
 }
 
+/* A transform that cannot be inverted comes with warming up: the mask's first value holds for the
+ * whole picture; here a person, so that nothing changes. */
 static void test_mask_singular(void) {
   const float mask[] = {1}, transform[] = {0, 0, 0, 0, 1, 0};
   g_autoptr(LcipTensor) m = floats(lcip_shape(1, 6), transform);
   g_autoptr(LcipTensor) mask_tensor = floats(lcip_shape(4, 1, 1, 1, 1), mask);
   g_autoptr(LcipTensor) in = ramp(3, 3);
   g_auto(Fired) out = fire((Firing){"MaskOverlay", NULL, 3, {in, mask_tensor, m}});
-  g_assert_error(out.error, LCIP_ERROR, LCIP_ERROR_INVALID);
+  g_assert_no_error(out.error);
+  g_assert_cmpmem(lcip_tensor_get_data(out.outputs[0]), 27, lcip_tensor_get_data(in), 27);
 }
 
 /* A transform of PictureToTensor takes a tensor's pixels back to where they came from: a white

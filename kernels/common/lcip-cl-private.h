@@ -28,6 +28,9 @@ struct _LcipClDevice {
   guint n_loaded;
 };
 
+/** lcip_cl_probe: FALSE, with the reason in @why, where asking the drivers for devices would end
+ * this process. */
+gboolean lcip_cl_probe(GString *why);
 /** lcip_cl_fail: sets LCIP_ERROR_DEVICE "@what: CL_NAME (code)" and returns FALSE. */
 gboolean lcip_cl_fail(GError **error, cl_int code, const char *what, ...) G_GNUC_PRINTF(3, 4);
 /** lcip_cl_code_name: "CL_INVALID_VALUE"; static. */

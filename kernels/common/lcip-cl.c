@@ -200,12 +200,14 @@ static gpointer find_devices(gpointer data) {
   cl_uint n = 0;
   g_autoptr(GString) why = g_string_new(NULL);
   list.devices = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_cl_device_unref);
-  const cl_int code = clGetPlatformIDs(G_N_ELEMENTS(platforms), platforms, &n);
-  if (code != CL_SUCCESS || n == 0)
-    explain_platforms(code, why);
-  else
-    for (cl_uint i = 0; i < MIN(n, G_N_ELEMENTS(platforms)); i++)
-      add_platform(platforms[i], list.devices, why);
+  if (lcip_cl_probe(why)) {
+    const cl_int code = clGetPlatformIDs(G_N_ELEMENTS(platforms), platforms, &n);
+    if (code != CL_SUCCESS || n == 0)
+      explain_platforms(code, why);
+    else
+      for (cl_uint i = 0; i < MIN(n, G_N_ELEMENTS(platforms)); i++)
+        add_platform(platforms[i], list.devices, why);
+  }
   g_ptr_array_sort(list.devices, device_order);
   list.why = g_strdup(g_strchomp(why->str));
   return &list;

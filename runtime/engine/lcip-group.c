@@ -2,6 +2,9 @@
 #include "lcip-run-private.h"
 
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #define TENSOR(plan, i) (&g_array_index((plan)->tensors, LcipPlanTensor, (i)))
 #define SEGMENT(plan, i) (&g_array_index((plan)->segments, LcipPlanSegment, (i)))
@@ -227,6 +230,15 @@ LcipGroup *lcip_group_new(LcipRun *run, LcipPlan *plan, guint64 epoch, GError **
   return group;
 }
 
+/* A plan's memory goes in large pieces, made by many threads; left to itself the C library keeps
+ * most of them, and every change of plans would make the process a little larger. */
+static void give_back_memory(void) {
+  lcip_runtime_trim();
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
 void lcip_group_free(LcipGroup *group) {
   for (guint i = 0; i < group->n_streams; i++)
     g_clear_pointer(&group->streams[i], lcip_instance_free);
@@ -238,5 +250,5 @@ void lcip_group_free(LcipGroup *group) {
   lcip_profiler_unref(group->profiler);
   lcip_plan_unref(group->plan);
   g_free(group);
-  lcip_runtime_trim();
+  give_back_memory();
 }

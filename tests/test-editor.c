@@ -1,0 +1,390 @@
+#include "config.h"
+
+#include <glib/gstdio.h>
+#include <math.h>
+
+#include "lcip-application.h"
+#include "lcip-canvas-private.h"
+#include "lcip-connect.h"
+#include "lcip-io.h"
+#include "lcip-window.h"
+
+/* The editor in process, on a display: windows, actions, gestures, accessible names, a run. Nothing
+ * here waits for a time: it waits until something is so, and fails after a deadline. */
+
+#define DEADLINE_SECONDS 120
+
+static LcipApplication *application;
+static LcipWindow *window;
+static LcipSession *session;
+static LcipCanvas *canvas;
+
+typedef gboolean (*Condition)(void);
+
+static gboolean wake(gpointer data) {
+  return G_SOURCE_CONTINUE;
+}
+
+static void wait_until(Condition condition, const char *what) {
+  gint64 end = g_get_monotonic_time() + DEADLINE_SECONDS * G_USEC_PER_SEC;
+  guint id = g_timeout_add(20, wake, NULL);
+  while (!condition()) {
+    if (g_get_monotonic_time() > end)
+      g_error("waited %d s in vain for: %s", DEADLINE_SECONDS, what);
+    g_main_context_iteration(NULL, TRUE);
+  }
+  g_source_remove(id);
+}
+
+static gboolean is_planned(void) {
+  LcipPlan *plan = lcip_session_get_plan(session);
+  return !lcip_session_is_loading(session) && plan && !lcip_session_is_planning(session) &&
+         lcip_plan_graph(plan) == lcip_session_get_graph(session);
+}
+
+static gboolean is_allocated(void) {
+  graphene_rect_t rect;
+  const LcipActor *first = lcip_graph_actor(lcip_session_get_graph(session), 0);
+  return gtk_widget_get_width(GTK_WIDGET(canvas)) > 0 &&
+         lcip_canvas_get_actor_rect(canvas, first->id, &rect) && rect.size.width > 0;
+}
+
+static char *example_path(void) {
+  return lcip_data_path("blazeface-back.xml");
+}
+
+static void open_path(const char *path) {
+  g_autoptr(GFile) file = g_file_new_for_path(path);
+  lcip_session_set_document(session, NULL);
+  lcip_window_open(window, file, FALSE, FALSE);
+  wait_until(is_planned, "a plan of the opened file");
+  wait_until(is_allocated, "the canvas");
+}
+
+static void open_example(void) {
+  g_autofree char *path = example_path();
+  open_path(path);
+}
+
+static const char *lane_of(const char *id) {
+  LcipGraph *graph = lcip_session_get_graph(session);
+  return lcip_graph_lane_of(graph, lcip_graph_find_mapping(graph, NULL),
+                            lcip_graph_find_actor(graph, id));
+}
+
+/* The first actor of an operator. */
+static const char *actor_of(const char *op) {
+  LcipGraph *graph = lcip_session_get_graph(session);
+  for (guint i = 0; i < graph->actors->len; i++)
+    if (g_str_equal(lcip_graph_actor(graph, i)->op_name, op))
+      return lcip_graph_actor(graph, i)->id;
+  g_error("no %s in the example", op);
+}
+
+static const char *second_lane(void) {
+  LcipGraph *graph = lcip_session_get_graph(session);
+  g_assert_cmpuint(graph->lanes->len, >=, 2);
+  return ((LcipLane *)graph->lanes->pdata[1])->name;
+}
+
+static void activate(const char *action, GVariant *target) {
+  gtk_widget_activate_action_variant(GTK_WIDGET(window), action, target);
+}
+
+/* ---- documents ---- */
+
+static void test_opens(void) {
+  open_example();
+  LcipGraph *graph = lcip_session_get_graph(session);
+  const LcipLayout *layout = lcip_canvas_get_layout(canvas);
+  g_assert_cmpuint(graph->actors->len, >, 100);
+  g_assert_cmpuint(layout->n_actors, ==, graph->actors->len);
+  for (guint i = 0; i < graph->actors->len; i++)
+    g_assert_nonnull(lcip_canvas_get_actor(canvas, lcip_graph_actor(graph, i)->id));
+  g_assert_cmpuint(lcip_session_get_problems(session)->len, ==, 0);
+  g_assert_cmpstr(gtk_window_get_title(GTK_WINDOW(window)), ==, "blazeface-back.xml");
+}
+
+static void test_accessible_names(void) {
+  open_example();
+  LcipGraph *graph = lcip_session_get_graph(session);
+  for (guint i = 0; i < graph->actors->len; i++) {
+    const LcipActor *actor = lcip_graph_actor(graph, i);
+    GtkWidget *widget = lcip_canvas_get_actor(canvas, actor->id);
+    LcipActorWidget *named = LCIP_ACTOR_WIDGET(widget);
+    g_autofree char *start = g_strdup_printf("%s, %s, lane %s", lcip_actor_title(actor),
+                                             actor->op_name, lane_of(actor->id));
+    g_assert_true(g_str_has_prefix(lcip_actor_widget_get_label(named), start));
+    gtk_test_accessible_assert_role(GTK_ACCESSIBLE(widget), GTK_ACCESSIBLE_ROLE_LIST_ITEM);
+    gtk_test_accessible_assert_property(GTK_ACCESSIBLE(widget), GTK_ACCESSIBLE_PROPERTY_LABEL,
+                                        lcip_actor_widget_get_label(named));
+  }
+}
+
+static gboolean dialog_is_open(void) {
+  g_autoptr(GList) windows = gtk_window_list_toplevels();
+  for (GList *i = windows; i; i = i->next)
+    if (ADW_IS_MESSAGE_DIALOG(i->data))
+      return TRUE;
+  return FALSE;
+}
+
+/* As Esc does: the answer is the dialog's close response. */
+static void close_dialog(void) {
+  g_autoptr(GList) windows = gtk_window_list_toplevels();
+  for (GList *i = windows; i; i = i->next)
+    if (ADW_IS_MESSAGE_DIALOG(i->data))
+      gtk_window_close(i->data);
+}
+
+static gboolean no_dialog(void) {
+  return !dialog_is_open();
+}
+
+static void test_damaged_file(void) {
+  open_example();
+  LcipDocument *before = lcip_session_get_document(session);
+  g_autofree char *path = g_build_filename(g_get_tmp_dir(), "lcip-damaged.xml", NULL);
+  g_assert_true(g_file_set_contents(path, "<?xml version='1.0'?><lcip", -1, NULL));
+  g_autoptr(GFile) file = g_file_new_for_path(path);
+  lcip_window_open(window, file, FALSE, FALSE);
+  wait_until(dialog_is_open, "the message about a damaged file");
+  close_dialog();
+  wait_until(no_dialog, "the message to close");
+  g_assert_true(lcip_session_get_document(session) == before);
+  g_unlink(path);
+}
+
+/* ---- mapping ---- */
+
+static void test_move_undo(void) {
+  open_example();
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  g_autofree char *home = g_strdup(lane_of(conv));
+  activate("win.reveal", g_variant_new_string(conv));
+  activate("win.move-selection", g_variant_new_int32(1));
+  g_assert_cmpstr(lane_of(conv), ==, second_lane());
+  GtkWidget *widget = lcip_canvas_get_actor(canvas, conv);
+  g_autofree char *words = g_strdup_printf(", lane %s", second_lane());
+  g_assert_nonnull(strstr(lcip_actor_widget_get_label(LCIP_ACTOR_WIDGET(widget)), words));
+  g_assert_true(lcip_document_modified(lcip_session_get_document(session)));
+  activate("win.undo", NULL);
+  g_assert_cmpstr(lane_of(conv), ==, home);
+  g_assert_false(lcip_document_modified(lcip_session_get_document(session)));
+  activate("win.redo", NULL);
+  g_assert_cmpstr(lane_of(conv), ==, second_lane());
+  activate("win.undo", NULL);
+}
+
+static void test_refused(void) {
+  open_example();
+  g_autofree char *source = g_strdup(actor_of("PictureSource"));
+  g_autofree char *home = g_strdup(lane_of(source));
+  activate("win.reveal", g_variant_new_string(source));
+  activate("win.move-selection", g_variant_new_int32(1));
+  g_assert_cmpstr(lane_of(source), ==, home);
+  g_assert_null(lcip_document_undo_label(lcip_session_get_document(session)));
+}
+
+/* GTK has no public way to make events: the gesture's signals are given by hand. */
+static void drag(const char *id, double x, double y) {
+  graphene_rect_t from;
+  g_assert_true(lcip_canvas_get_actor_rect(canvas, id, &from));
+  double start_x = from.origin.x + from.size.width / 2, start_y = from.origin.y + 10;
+  g_signal_emit_by_name(canvas->drag_gesture, "drag-begin", start_x, start_y);
+  g_signal_emit_by_name(canvas->drag_gesture, "drag-update", 10., 10.);
+  g_signal_emit_by_name(canvas->drag_gesture, "drag-update", x - start_x, y - start_y);
+  g_assert_cmpint(canvas->drag.mode, ==, CANVAS_DRAG_ACTORS);
+  g_signal_emit_by_name(canvas->drag_gesture, "drag-end", x - start_x, y - start_y);
+}
+
+static void test_drag_to_lane(void) {
+  open_example();
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  activate("win.reveal", g_variant_new_string(conv));
+  graphene_rect_t band;
+  g_assert_true(lcip_canvas_get_lane_rect(canvas, second_lane(), &band));
+  drag(conv, 500, band.origin.y + band.size.height / 2);
+  g_assert_cmpstr(lane_of(conv), ==, second_lane());
+  /* a lane that cannot run it refuses */
+  g_autofree char *source = g_strdup(actor_of("PictureSource"));
+  g_autofree char *home = g_strdup(lane_of(source));
+  activate("win.reveal", g_variant_new_string(source));
+  wait_until(is_allocated, "the canvas");
+  g_assert_true(lcip_canvas_get_lane_rect(canvas, second_lane(), &band));
+  drag(source, 500, band.origin.y + band.size.height / 2);
+  g_assert_cmpstr(lane_of(source), ==, home);
+}
+
+static void test_drag_in_lane(void) {
+  open_example();
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  activate("win.reveal", g_variant_new_string(conv));
+  graphene_rect_t from;
+  g_assert_true(lcip_canvas_get_actor_rect(canvas, conv, &from));
+  drag(conv, from.origin.x + from.size.width / 2 + 30, from.origin.y + 60);
+  LcipGraph *graph = lcip_session_get_graph(session);
+  g_assert_nonnull(g_hash_table_lookup(graph->layout, conv));
+  activate("win.tidy", NULL);
+  g_assert_null(g_hash_table_lookup(lcip_session_get_graph(session)->layout, conv));
+}
+
+static void test_lanes(void) {
+  open_example();
+  guint n = lcip_session_get_graph(session)->lanes->len;
+  activate("win.add-lane", g_variant_new_string("cpu"));
+  g_assert_cmpuint(lcip_session_get_graph(session)->lanes->len, ==, n + 1);
+  g_autofree char *added =
+      g_strdup(((LcipLane *)lcip_session_get_graph(session)->lanes->pdata[n])->name);
+  activate("win.remove-lane", g_variant_new_string(added));
+  g_assert_cmpuint(lcip_session_get_graph(session)->lanes->len, ==, n);
+}
+
+static void test_attributes(void) {
+  open_example();
+  g_autofree char *nms = g_strdup(actor_of("NonMaxSuppression"));
+  g_autoptr(GError) error = NULL;
+  g_assert_true(lcip_session_set_attr(session, nms, "iou_threshold", "0.5", &error));
+  g_assert_no_error(error);
+  g_assert_false(lcip_session_set_attr(session, nms, "iou_threshold", "7", &error));
+  g_assert_nonnull(error);
+  LcipGraph *graph = lcip_session_get_graph(session);
+  const LcipActor *actor = lcip_graph_actor(graph, lcip_graph_find_actor(graph, nms));
+  g_assert_cmpfloat_with_epsilon(lcip_attrs_get_float(actor->attrs, "iou_threshold"), 0.5, 1e-6);
+}
+
+/* ---- saving ---- */
+
+static gboolean is_saved(void) {
+  return !lcip_document_modified(lcip_session_get_document(session));
+}
+
+static void test_save(void) {
+  g_autoptr(GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp("lcip-editor-XXXXXX", &error);
+  g_assert_no_error(error);
+  g_autofree char *path = g_build_filename(folder, "moved.xml", NULL);
+  open_example();
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  activate("win.reveal", g_variant_new_string(conv));
+  activate("win.move-selection", g_variant_new_int32(1));
+  activate("win.save-to", g_variant_new_string(path));
+  wait_until(is_saved, "the file to be written");
+  g_autoptr(LcipGraph) saved = lcip_xml_read(path, &error);
+  g_assert_no_error(error);
+  g_assert_cmpstr(lcip_graph_lane_of(saved, lcip_graph_find_mapping(saved, NULL),
+                                     lcip_graph_find_actor(saved, conv)),
+                  ==, second_lane());
+  g_assert_cmpstr(gtk_window_get_title(GTK_WINDOW(window)), ==, "moved.xml");
+}
+
+static void test_close_asks(void) {
+  open_example();
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  activate("win.reveal", g_variant_new_string(conv));
+  activate("win.move-selection", g_variant_new_int32(1));
+  gtk_window_close(GTK_WINDOW(window));
+  wait_until(dialog_is_open, "the question about unsaved changes");
+  close_dialog();
+  wait_until(no_dialog, "the question to close");
+  g_assert_true(gtk_widget_get_visible(GTK_WIDGET(window)));
+  g_assert_cmpstr(lane_of(conv), ==, second_lane());
+}
+
+/* ---- own models ---- */
+
+static void test_connect_picture(void) {
+  g_autofree char *path = lcip_data_path("models/selfie-segmentation-256.onnx");
+  open_path(path);
+  LcipDocument *document = lcip_session_get_document(session);
+  LcipGraph *graph = lcip_session_get_graph(session);
+  g_assert_null(lcip_document_file(document));
+  const char *layout;
+  int width, height;
+  g_assert_cmpint(lcip_connect_find_input(graph, &layout, &width, &height), ==, 0);
+  g_assert_cmpstr(layout, ==, "NHWC");
+  g_assert_cmpint(width, ==, 256);
+  g_autoptr(GError) error = NULL;
+  LcipConnect connect = {256, 256, "stretch", "NHWC", "RGB", "0", "0.003921569"};
+  LcipGraph *edited = lcip_connect_apply(graph, 0, &connect, &error);
+  g_assert_no_error(error);
+  lcip_document_apply(document, edited, "Connect Picture", NULL);
+  wait_until(is_planned, "a plan with the picture");
+  g_assert_cmpuint(lcip_session_get_graph(session)->inputs->len, ==, 0);
+  g_assert_false(lcip_problems_have_errors(lcip_session_get_problems(session)));
+  connect.fit = "no such fit";
+  activate("win.undo", NULL);
+  g_assert_null(lcip_connect_apply(lcip_session_get_graph(session), 0, &connect, &error));
+  g_assert_nonnull(error);
+}
+
+/* ---- running ---- */
+
+static gboolean has_profile(void) {
+  const LcipProfile *profile = lcip_session_get_profile(session);
+  return profile && profile->frames > 5;
+}
+
+static gboolean change_is_measured(void) {
+  LcipChangeState state = lcip_session_get_change(session)->state;
+  g_assert_cmpint(state, !=, LCIP_CHANGE_FAILED);
+  return state == LCIP_CHANGE_DONE;
+}
+
+static gboolean is_stopped(void) {
+  return lcip_session_get_state(session) == LCIP_SESSION_STOPPED;
+}
+
+static gboolean results_arrived(void) {
+  g_autoptr(GPtrArray) results = lcip_session_get_results(session);
+  return results->len > 0;
+}
+
+static void test_run(void) {
+  open_example();
+  lcip_session_set_source(session, "demo");
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  activate("win.run", NULL);
+  wait_until(has_profile, "frames");
+  wait_until(results_arrived, "detections");
+  g_assert_null(lcip_session_get_source_trouble(session));
+  activate("win.add-lane", g_variant_new_string("cpu"));
+  guint n = lcip_session_get_graph(session)->lanes->len;
+  const LcipLane *added = lcip_session_get_graph(session)->lanes->pdata[n - 1];
+  g_autofree char *lane = g_strdup(added->name);
+  lcip_session_move_actors(session, (const char *const[]){conv, NULL}, lane);
+  wait_until(change_is_measured, "the figures after a move");
+  g_assert_cmpfloat(lcip_session_get_change(session)->capacity_after, >, 0);
+  g_assert_cmpstr(lane_of(conv), ==, lane);
+  activate("win.revert", NULL);
+  g_assert_cmpstr(lane_of(conv), !=, lane);
+  activate("win.run", NULL);
+  wait_until(is_stopped, "the run to stop");
+  g_assert_null(lcip_session_get_profile(session));
+}
+
+int main(int argc, char **argv) {
+  gtk_test_init(&argc, &argv, NULL);
+  g_autoptr(GError) error = NULL;
+  application = lcip_application_new();
+  g_application_set_flags(G_APPLICATION(application), G_APPLICATION_NON_UNIQUE);
+  g_assert_true(g_application_register(G_APPLICATION(application), NULL, &error));
+  window = lcip_window_new(ADW_APPLICATION(application));
+  session = lcip_window_get_session(window);
+  canvas = lcip_window_get_canvas(window);
+  gtk_window_present(GTK_WINDOW(window));
+  g_test_add_func("/editor/opens", test_opens);
+  g_test_add_func("/editor/accessible-names", test_accessible_names);
+  g_test_add_func("/editor/damaged-file", test_damaged_file);
+  g_test_add_func("/editor/move-undo", test_move_undo);
+  g_test_add_func("/editor/refused", test_refused);
+  g_test_add_func("/editor/drag-to-lane", test_drag_to_lane);
+  g_test_add_func("/editor/drag-in-lane", test_drag_in_lane);
+  g_test_add_func("/editor/lanes", test_lanes);
+  g_test_add_func("/editor/attributes", test_attributes);
+  g_test_add_func("/editor/save", test_save);
+  g_test_add_func("/editor/close-asks", test_close_asks);
+  g_test_add_func("/editor/connect-picture", test_connect_picture);
+  g_test_add_func("/editor/run", test_run);
+  return g_test_run();
+}
