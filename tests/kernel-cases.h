@@ -371,6 +371,7 @@ static const KernelCase kernel_cases[] = {
     {"LayerNormalization", "f:2x3x5 f:5 f:5", ""},
     {"LayerNormalization", "f:2x3x5 f:3x5", "axis=1", NULL, 3},
     {"GroupNormalization", "f:2x6x3x3 f:6 f:6", "num_groups=3"},
+    {"GroupNormalization", "f:1x6x5 f:2 f:2", "num_groups=2"},
     {"LpNormalization", "f:2x3x5", ""},
     {"LpNormalization", "f:2x3x5", "axis=1;p=1"},
     {"Hardmax", "f:2x3x5", "axis=1"},

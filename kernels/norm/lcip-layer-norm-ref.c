@@ -67,14 +67,18 @@ static void run_group(const LcipCall *call) {
   const gsize groups = (gsize)lcip_attrs_get_int(call->step->attrs, "num_groups");
   const gsize channels = (gsize)shape->dims[1];
   const gsize plane = lcip_shape_product(shape, 2, shape->rank), n = channels / groups * plane;
-  const float *x = call->inputs[0].data, *scale = call->inputs[1].data,
-              *bias = call->inputs[2].data;
+  const gsize n_scale = lcip_view_count(&call->inputs[1]);
+  const gsize n_bias = lcip_view_count(&call->inputs[2]);
+  const float *x = call->inputs[0].data, *scale = call->inputs[1].data;
+  const float *bias = call->inputs[2].data;
   float *y = call->outputs[0].data;
   for (gsize g = 0; g < (gsize)shape->dims[0] * groups; g++) {
     double mean, factor;
     normalize(x + g * n, y + g * n, n, epsilon, &mean, &factor);
-    for (gsize i = g * n; i < (g + 1) * n; i++)
-      y[i] = y[i] * scale[i / plane % channels] + bias[i / plane % channels];
+    for (gsize i = g * n; i < (g + 1) * n; i++) {
+      const gsize c = i / plane % channels;
+      y[i] = y[i] * scale[c * n_scale / channels] + bias[c * n_bias / channels];
+    }
   }
 }
 

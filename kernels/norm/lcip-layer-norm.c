@@ -49,10 +49,13 @@ static gboolean group_norm_infer(LcipStep *step, GError **error) {
   for (guint i = 1; i < 3; i++) {
     if (!lcip_infer_expect(step, i, LCIP_TYPE_F32, 1, error))
       return FALSE;
-    if (step->inputs[i].shape.dims[0] != x->dims[1])
+    const gint64 n = step->inputs[i].shape.dims[0];
+    if (n != x->dims[1] && n != groups)
       return lcip_infer_fail(error,
-                             "input %s: expected %" G_GINT64_FORMAT " values, one per channel",
-                             step->op->inputs[i].name, x->dims[1]);
+                             "input %s: expected %" G_GINT64_FORMAT
+                             " values, one per channel, or %" G_GINT64_FORMAT
+                             ", one per group, found %" G_GINT64_FORMAT,
+                             step->op->inputs[i].name, x->dims[1], groups, n);
   }
   return lcip_infer_like_f32(step, error);
 }
@@ -82,8 +85,8 @@ static const LcipPortDef layer_outputs[] = {
     {"InvStdDev", LCIP_PORT_OPTIONAL, "Factors that were applied"}};
 static const LcipPortDef group_inputs[] = {
     {"X", LCIP_PORT_PLAIN, "Input: n, c, then any dimensions"},
-    {"scale", LCIP_PORT_PLAIN, "Factor per channel"},
-    {"bias", LCIP_PORT_PLAIN, "What is added per channel"}};
+    {"scale", LCIP_PORT_PLAIN, "Factor per channel, or per group as up to opset 20"},
+    {"bias", LCIP_PORT_PLAIN, "What is added, likewise"}};
 static const LcipPortDef input_inputs[] = {{"input", LCIP_PORT_PLAIN, "Input"}};
 static const LcipPortDef output_outputs[] = {
     {"output", LCIP_PORT_PLAIN, "Result, of the input's shape"}};

@@ -142,6 +142,14 @@ static void grid_sample_16(Rewrite *rewrite, LcipOnnxNode *node) {
   rename_string(node, "mode", "bicubic", "cubic");
 }
 
+/* A sum of two is what fast kernels and fusion know as Add. */
+static void sum_of_two(Rewrite *rewrite, LcipOnnxNode *node) {
+  if (node->inputs->len != 2)
+    return;
+  g_free(node->op_type);
+  node->op_type = g_strdup("Add");
+}
+
 static void scatter_10(Rewrite *rewrite, LcipOnnxNode *node) {
   g_free(node->op_type);
   node->op_type = g_strdup("ScatterElements");
@@ -376,6 +384,7 @@ static const Rule rules[] = {
     {"Split", 17, split_count},
     {"Squeeze", 12, axes_to_input},
     {"Sub", 6, broadcast_6},
+    {"Sum", G_MAXINT, sum_of_two},
     {"TopK", 9, top_k_1},
     {"Unsqueeze", 12, axes_to_input},
     {"Upsample", 9, upsample},
