@@ -338,6 +338,8 @@ static const KernelCase kernel_cases[] = {
     {"ReduceSumSquare", "f:2x3x5x7 i:2,3", ""},
     {"ReduceSumSquare", "d:2x3 i:1", "keepdims=0"},
     {"ReduceLogSum", "p:2x3x5 i:1", ""},
+    {"ReduceMax", "b:2x3 i:1", ""},
+    {"ReduceL2", "f:2x0x4 i:1", ""},
     {"ArgMax", "f:2x3x5", "axis=1"},
     {"ArgMax", "d:2x60", "axis=-1;keepdims=0;select_last_index=1"},
     {"ArgMin", "f:2x3x5", "axis=-2"},

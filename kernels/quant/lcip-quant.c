@@ -4,8 +4,10 @@
 #include "lcip-quant.h"
 
 static const LcipType quantized_types[] = {LCIP_TYPE_U8, LCIP_TYPE_I8, LCIP_TYPE_NONE};
-static const LcipType dequantized_types[] = {LCIP_TYPE_U8, LCIP_TYPE_I8, LCIP_TYPE_I32,
-                                             LCIP_TYPE_NONE};
+static const LcipType zero_types[] = {LCIP_TYPE_U8, LCIP_TYPE_I8, LCIP_TYPE_U16, LCIP_TYPE_I16,
+                                      LCIP_TYPE_NONE};
+static const LcipType dequantized_types[] = {LCIP_TYPE_U8,  LCIP_TYPE_I8,  LCIP_TYPE_U16,
+                                             LCIP_TYPE_I16, LCIP_TYPE_I32, LCIP_TYPE_NONE};
 
 /* Input @i is one value, or one per entry of @axis of @shape. */
 static gboolean per_tensor_or_axis(const LcipStep *step, guint i, const LcipShape *shape, int axis,
@@ -43,15 +45,18 @@ static gboolean quantize_infer(LcipStep *step, GError **error) {
   static const LcipType types[] = {LCIP_TYPE_F32, LCIP_TYPE_I32, LCIP_TYPE_NONE};
   const gint64 asked = lcip_attrs_get_int(step->attrs, "output_dtype");
   const gboolean has_zero = lcip_step_has_input(step, 2);
-  LcipType type = asked == 3 ? LCIP_TYPE_I8 : LCIP_TYPE_U8;
+  static const LcipType by_number[] = {LCIP_TYPE_U8, LCIP_TYPE_NONE, LCIP_TYPE_U8,
+                                       LCIP_TYPE_I8, LCIP_TYPE_U16,  LCIP_TYPE_I16};
+  LcipType type =
+      asked >= 0 && asked < (gint64)G_N_ELEMENTS(by_number) ? by_number[asked] : LCIP_TYPE_NONE;
   int axis;
   if (!no_blocks(step, error) || !lcip_infer_one_of(step, 0, types, error) ||
       !lcip_infer_expect(step, 1, LCIP_TYPE_F32, -1, error) ||
-      !lcip_infer_one_of(step, 2, quantized_types, error) || !quant_axis(step, &axis, error))
+      !lcip_infer_one_of(step, 2, zero_types, error) || !quant_axis(step, &axis, error))
     return FALSE;
-  if (asked != 0 && asked != 2 && asked != 3)
+  if (type == LCIP_TYPE_NONE)
     return lcip_infer_fail(error,
-                           "attribute output_dtype: expected 2 (u8) or 3 (i8), found "
+                           "attribute output_dtype: expected 2 to 5 (u8, i8, u16, i16), found "
                            "%" G_GINT64_FORMAT,
                            asked);
   if (has_zero)
@@ -221,7 +226,7 @@ static const LcipAttrDef quantize_attrs[] = {
      "Dimension that scales and zero points belong to"},
     {"block_size", LCIP_ATTR_INT, FALSE, "0", 0, G_MAXINT32, NULL, NULL, "Must be 0"},
     {"output_dtype", LCIP_ATTR_INT, FALSE, "0", 0, 23, NULL, NULL,
-     "Type without a zero point: 2 u8, 3 i8, 0 u8"},
+     "Type without a zero point: 2 u8, 3 i8, 4 u16, 5 i16; 0 u8"},
     {"saturate", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL,
      "Concerns 8-bit float types only, which LCIP does not have"}};
 static const LcipAttrDef dequantize_attrs[] = {
@@ -249,7 +254,7 @@ static const LcipAttrDef conv_attrs[] = {
   static const LcipOperator id = {                                                                 \
       .domain = "", .name = NAME, .summary = SUMMARY, .infer = INFER, __VA_ARGS__}
 
-OPERATOR(quantize, "QuantizeLinear", "Rounds to steps of 8-bit integers", quantize_infer,
+OPERATOR(quantize, "QuantizeLinear", "Rounds to steps of small integers", quantize_infer,
          PORTS(quantize_inputs, y_outputs), ATTRS(quantize_attrs));
 OPERATOR(dequantize, "DequantizeLinear", "Values of quantized elements", dequantize_infer,
          PORTS(dequantize_inputs, y_outputs), ATTRS(dequantize_attrs));

@@ -65,20 +65,24 @@ static double term(ReduceKind kind, double x) {
   }
 }
 
-static double greatest(const ReduceJob *job, const float *x) {
+static double value_at(const ReduceJob *job, gsize first, gsize i) {
+  return lcip_element_float(job->type, job->in, first + walk_offset(&job->reduced, i));
+}
+
+static double greatest(const ReduceJob *job, gsize first) {
   double best = -INFINITY;
   for (gsize i = 0; i < job->reduced.count; i++) {
-    const double value = (double)x[walk_offset(&job->reduced, i)];
+    const double value = value_at(job, first, i);
     if (value > best || isnan(value))
       best = value;
   }
   return best;
 }
 
-static double least(const ReduceJob *job, const float *x) {
+static double least(const ReduceJob *job, gsize first) {
   double best = INFINITY;
   for (gsize i = 0; i < job->reduced.count; i++) {
-    const double value = (double)x[walk_offset(&job->reduced, i)];
+    const double value = value_at(job, first, i);
     if (value < best || isnan(value))
       best = value;
   }
@@ -86,26 +90,26 @@ static double least(const ReduceJob *job, const float *x) {
 }
 
 /* The greatest element is taken out first, so that nothing overflows. */
-static double log_sum_exp(const ReduceJob *job, const float *x) {
-  const double best = greatest(job, x);
+static double log_sum_exp(const ReduceJob *job, gsize first) {
+  const double best = greatest(job, first);
   double sum = 0;
   if (isinf(best))
     return best;
   for (gsize i = 0; i < job->reduced.count; i++)
-    sum += exp((double)x[walk_offset(&job->reduced, i)] - best);
+    sum += exp(value_at(job, first, i) - best);
   return best + log(sum);
 }
 
-static double reduce_float(const ReduceJob *job, const float *x) {
+static double reduce_float(const ReduceJob *job, gsize first) {
   double sum = 0, product = 1;
   if (job->kind == REDUCE_MAX)
-    return greatest(job, x);
+    return greatest(job, first);
   if (job->kind == REDUCE_MIN)
-    return least(job, x);
+    return least(job, first);
   if (job->kind == REDUCE_LOG_SUM_EXP)
-    return log_sum_exp(job, x);
+    return log_sum_exp(job, first);
   for (gsize i = 0; i < job->reduced.count; i++) {
-    const double value = (double)x[walk_offset(&job->reduced, i)];
+    const double value = value_at(job, first, i);
     sum += term(job->kind, value);
     product *= value;
   }
@@ -123,7 +127,7 @@ static double reduce_float(const ReduceJob *job, const float *x) {
   }
 }
 
-/* Sums and products wrap around; a square root is rounded towards zero. */
+/* Sums and products wrap around. */
 static gint64 reduce_int(const ReduceJob *job, gsize first) {
   guint64 sum = 0, product = 1;
   gint64 best = 0;
@@ -133,7 +137,7 @@ static gint64 reduce_int(const ReduceJob *job, gsize first) {
     const guint64 bits = (guint64)value;
     if (job->kind == REDUCE_L1)
       sum += value < 0 ? 0 - bits : bits;
-    else if (job->kind == REDUCE_L2 || job->kind == REDUCE_SUM_SQUARE)
+    else if (job->kind == REDUCE_SUM_SQUARE)
       sum += bits * bits;
     else
       sum += bits;
@@ -141,29 +145,25 @@ static gint64 reduce_int(const ReduceJob *job, gsize first) {
     if (i == 0 || (job->kind == REDUCE_MIN ? value < best : value > best))
       best = value;
   }
-  switch (job->kind) {
-  case REDUCE_MAX:
-  case REDUCE_MIN:
+  if (job->kind == REDUCE_MAX || job->kind == REDUCE_MIN)
     return best;
-  case REDUCE_MEAN:
-    return (gint64)sum / (gint64)job->reduced.count;
-  case REDUCE_PROD:
-    return (gint64)product;
-  case REDUCE_L2:
-    return (gint64)sqrt((double)sum);
-  case REDUCE_LOG_SUM:
-    return (gint64)log((double)(gint64)sum);
-  default:
-    return (gint64)sum;
-  }
+  if (job->kind == REDUCE_MEAN)
+    return job->reduced.count > 0 ? (gint64)sum / (gint64)job->reduced.count : 0;
+  return job->kind == REDUCE_PROD ? (gint64)product : (gint64)sum;
+}
+
+/* Roots and logarithms of integers go through double and are rounded towards zero. */
+static gboolean in_double(const ReduceJob *job) {
+  return lcip_type_is_float(job->type) || job->kind == REDUCE_L2 || job->kind == REDUCE_LOG_SUM ||
+         job->kind == REDUCE_LOG_SUM_EXP;
 }
 
 static void reduce_range(gpointer data, gsize begin, gsize end) {
   const ReduceJob *job = data;
   for (gsize i = begin; i < end; i++) {
     const gsize first = walk_offset(&job->kept, i);
-    if (job->type == LCIP_TYPE_F32)
-      ((float *)job->out)[i] = (float)reduce_float(job, (const float *)job->in + first);
+    if (in_double(job))
+      lcip_element_set_float(job->type, job->out, i, reduce_float(job, first));
     else
       lcip_element_set_int(job->type, job->out, i, reduce_int(job, first));
   }

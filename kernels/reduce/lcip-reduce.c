@@ -15,18 +15,30 @@ gboolean lcip_reduce_axes(const LcipStep *step, int rank, gboolean *reduced, GEr
   return TRUE;
 }
 
+/* Nothing has a sum and a product, and as floats limits; it has no mean. */
+static gboolean can_be_empty(const LcipStep *step) {
+  static const char *const sums[] = {"ReduceSum", "ReduceProd", "ReduceL1", "ReduceSumSquare",
+                                     NULL};
+  if (lcip_step_is(step, "ReduceMean"))
+    return FALSE;
+  return step->inputs[0].type == LCIP_TYPE_F32 || g_strv_contains(sums, step->op->name);
+}
+
 static gboolean reduce_infer(LcipStep *step, GError **error) {
   static const LcipType types[] = {LCIP_TYPE_F32, LCIP_TYPE_I64, LCIP_TYPE_I32,
                                    LCIP_TYPE_U8,  LCIP_TYPE_I8,  LCIP_TYPE_NONE};
+  static const LcipType order_types[] = {LCIP_TYPE_F32, LCIP_TYPE_I64,  LCIP_TYPE_I32, LCIP_TYPE_U8,
+                                         LCIP_TYPE_I8,  LCIP_TYPE_BOOL, LCIP_TYPE_NONE};
+  const gboolean order = lcip_step_is(step, "ReduceMax") || lcip_step_is(step, "ReduceMin");
   const LcipShape *in = &step->inputs[0].shape;
   const gboolean keep = lcip_attrs_get_int(step->attrs, "keepdims") != 0;
   gboolean reduced[LCIP_MAX_RANK];
   LcipShape shape = {0};
-  if (!lcip_infer_one_of(step, 0, types, error) ||
+  if (!lcip_infer_one_of(step, 0, order ? order_types : types, error) ||
       !lcip_reduce_axes(step, in->rank, reduced, error))
     return FALSE;
   for (int i = 0; i < in->rank; i++) {
-    if (reduced[i] && in->dims[i] < 1 && !lcip_step_is(step, "ReduceSum"))
+    if (reduced[i] && in->dims[i] < 1 && !can_be_empty(step))
       return lcip_infer_fail(error, "input data: expected elements along axis %d, found none", i);
     if (keep || !reduced[i])
       shape.dims[shape.rank++] = reduced[i] ? 1 : in->dims[i];
