@@ -360,6 +360,9 @@ static const LcipAttrDef pad_attrs[] = {{"mode", LCIP_ATTR_STRING, FALSE, "const
 static const LcipAttrDef gather_attrs[] = {{"axis", LCIP_ATTR_INT, FALSE, "0", -LCIP_MAX_RANK,
                                             LCIP_MAX_RANK - 1, NULL, NULL,
                                             "Dimension that is indexed"}};
+static const LcipAttrDef cast_like_attrs[] = {
+    {"saturate", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL,
+     "Concerns 8-bit float types only, which LCIP does not have"}};
 static const LcipAttrDef cast_attrs[] = {
     {"saturate", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL,
      "Concerns 8-bit float types only, which LCIP does not have"},
@@ -390,7 +393,7 @@ OPERATOR(gather, "Gather", "Takes the entries of an axis that indices name", gat
 OPERATOR(cast, "Cast", "Converts the element type", cast_infer, PORTS(cast_inputs, cast_outputs),
          ATTRS(cast_attrs), .flags = LCIP_OP_ELEMENTWISE);
 OPERATOR(cast_like, "CastLike", "Converts the element type to that of another tensor",
-         cast_like_infer, PORTS(cast_like_inputs, cast_outputs));
+         cast_like_infer, PORTS(cast_like_inputs, cast_outputs), ATTRS(cast_like_attrs));
 
 const LcipOperator *const lcip_operators_layout[] = {&transpose, &concat, &split, &slice_op,  &pad,
                                                      &expand,    &gather, &cast,  &cast_like, NULL};

@@ -260,7 +260,7 @@ static gboolean reads_shape_alone(const LcipOperator *op) {
 }
 
 static gboolean can_fold(Analyser *a, const LcipStep *step, int index) {
-  if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK | LCIP_OP_DYNAMIC))
+  if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK))
     return FALSE;
   if (reads_shape_alone(step->op))
     return !a->varies[index];
@@ -307,6 +307,8 @@ static gboolean follows(const LcipStep *step, guint p, int d) {
 /* Do the output's shapes follow those of varying inputs? A picture's size varies, the tensor made
  * of it does not. */
 static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
+  if (step->n_outputs > 0 && a->analysis->values[index][0])
+    return FALSE; /* folded: as it will always be */
   if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_DYNAMIC))
     return TRUE;
   for (guint p = 0; a->varies[index] && p < step->n_inputs; p++)
@@ -314,6 +316,21 @@ static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
       if (follows(step, p, d))
         return TRUE;
   return FALSE;
+}
+
+/* What a data-dependent operator made of constants has the size it found, not the planned one. */
+static gboolean trim(LcipTensor **value, const LcipTensorView *view, LcipTensorSpec *spec) {
+  if (lcip_shape_equal(&view->shape, &spec->shape))
+    return TRUE;
+  LcipTensorSpec actual = *spec;
+  actual.shape = view->shape;
+  LcipTensor *trimmed = lcip_tensor_new_from_data(&actual, lcip_tensor_get_data(*value));
+  if (!trimmed)
+    return FALSE;
+  lcip_tensor_unref(*value);
+  *value = trimmed;
+  *spec = actual;
+  return TRUE;
 }
 
 static void fold(Analyser *a, const LcipStep *step, int index) {
@@ -334,7 +351,10 @@ static void fold(Analyser *a, const LcipStep *step, int index) {
     outputs[o] = lcip_tensor_view(values[o]);
   }
   /* What cannot be folded is computed while running. */
-  if (!lcip_kernel_run_reference(step, inputs, outputs, NULL))
+  gboolean done = lcip_kernel_run_reference(step, inputs, outputs, NULL);
+  for (guint o = 0; done && o < step->n_outputs; o++)
+    done = trim(&values[o], &outputs[o], &step->outputs[o]);
+  if (!done)
     free_values(values, step->n_outputs);
 }
 
