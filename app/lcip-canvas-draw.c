@@ -106,6 +106,8 @@ static void append_drag_bands(LcipCanvas *self, GtkSnapshot *snapshot) {
     GdkRGBA tint = palette->selection;
     if (self->drag.refusals[i]) {
       gtk_snapshot_append_color(snapshot, &palette->veil, &rect);
+      if ((int)i == self->drag.lane)
+        continue; /* said at the pointer */
       append_pill(self, snapshot, self->drag.refusals[i], LCIP_CANVAS_HEADER_WIDTH + 24,
                   rect.origin.y + rect.size.height / 2, &palette->header, &palette->error);
     } else if ((int)i == self->drag.lane) {
@@ -332,7 +334,7 @@ static char *drag_words(LcipCanvas *self) {
     return g_strdup("Esc cancels");
   const LcipLane *lane = self->graph->lanes->pdata[self->drag.lane];
   if (self->drag.refusals[self->drag.lane])
-    return g_strdup_printf("Not on %s", lane->name);
+    return g_strdup(self->drag.refusals[self->drag.lane]);
   if (self->drag.lane == home)
     return g_strdup("Place here");
   return n == 1 ? g_strdup_printf("Move to %s", lane->name)

@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 #define LCIP_CANVAS_HEADER_WIDTH 192
 #define LCIP_CANVAS_MIN_ZOOM 0.02
 #define LCIP_CANVAS_MAX_ZOOM 2.5
+#define LCIP_CANVAS_ZOOM_TITLE 0.62 /* from here on an actor shows everything */
 
 /* A lane's band, in canvas units. @content: where the layout's y 0 is. */
 typedef struct {

@@ -23,6 +23,7 @@ struct _LcipLaneHeader {
   GtkActionable *empty_button;
 
   guint index;
+  gboolean used;
 };
 
 G_DEFINE_FINAL_TYPE(LcipLaneHeader, lcip_lane_header, GTK_TYPE_WIDGET)
@@ -133,6 +134,7 @@ void lcip_lane_header_set_plan(LcipLaneHeader *self, const LcipDevice *device,
                                const LcipPlanLane *planned) {
   g_autofree char *name = device_words(device, planned);
   g_autofree char *memory = memory_words(device, planned);
+  self->used = planned && planned->n_steps > 0;
   gtk_label_set_text(self->device_label, name);
   gtk_widget_set_tooltip_text(GTK_WIDGET(self->device_label), name);
   gtk_label_set_text(self->memory_label, memory);
@@ -152,8 +154,8 @@ static char *extra_words(const char *one, const char *many, guint n, double ms) 
 
 void lcip_lane_header_set_profile(LcipLaneHeader *self, const LcipLaneProfile *profile,
                                   const LcipLaneExtra *extra) {
-  gtk_widget_set_visible(self->load_box, profile != NULL);
-  gtk_widget_set_visible(GTK_WIDGET(self->queue_label), profile != NULL);
+  gtk_widget_set_visible(self->load_box, profile != NULL && self->used);
+  gtk_widget_set_visible(GTK_WIDGET(self->queue_label), profile != NULL && self->used);
   gtk_widget_set_visible(self->warning_image, profile && profile->utilisation > 0.95);
   if (!profile)
     return;

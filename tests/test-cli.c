@@ -32,6 +32,9 @@ static void test_help(void) {
     g_autofree char *usage = g_strdup_printf("lcip %s", commands[i]);
     g_assert_cmpint(own->exit_code, ==, 0);
     g_assert_nonnull(strstr(own->out, usage));
+    g_autoptr(LcipTestOutput) other = lcip_test_command("help", commands[i], NULL);
+    g_assert_cmpint(other->exit_code, ==, 0);
+    g_assert_nonnull(strstr(other->out, commands[i]));
   }
 }
 
@@ -64,9 +67,14 @@ static void test_usage(void) {
   assert_usage(lcip_test_command(NULL, NULL), "command is missing");
   assert_usage(lcip_test_command("frobnicate", NULL), "'frobnicate'");
   assert_usage(lcip_test_command("run", NULL), "GRAPH.xml");
+  assert_usage(lcip_test_command("devices", "extra", NULL), "'extra'");
+  assert_usage(lcip_test_command("help", "frobnicate", NULL), "'frobnicate'");
   assert_usage(lcip_test_command("run", graph, "--no-such-option", NULL), "--no-such-option");
   assert_usage(lcip_test_command("info", graph, "second", NULL), "'second'");
   assert_usage(lcip_test_command("run", graph, "--frames", "0", NULL), "found 0");
+  assert_usage(lcip_test_command("run", graph, "--frames", "-1", NULL), "found -1");
+  assert_usage(lcip_test_command("run", graph, "--frames-in-flight", "0", NULL), "found 0");
+  assert_usage(lcip_test_command("run", graph, "--frames-in-flight", "65", NULL), "found 65");
   assert_usage(lcip_test_command("run", graph, "--frames", "many", NULL), "many");
   assert_usage(lcip_test_command("run", graph, "--mapping", "absent", NULL), "'absent'");
   assert_usage(lcip_test_command("run", graph, "--lane", "Absent=cpu", NULL), "Absent=cpu");
@@ -76,6 +84,40 @@ static void test_usage(void) {
   assert_usage(lcip_test_command("bench", model, "--streams", "0", NULL), "--streams");
   assert_usage(lcip_test_command("import", model, "--input-shape", "input=1,3,5", NULL),
                "does not fit");
+}
+
+/* A "--" ends the options, as everywhere: it is no file. */
+static void test_end_of_options(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autoptr(LcipTestOutput) output = lcip_test_command("validate", "--", graph, NULL);
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  g_autoptr(LcipTestOutput) dash = lcip_test_command("validate", "--", "-absent.xml", NULL);
+  g_assert_cmpint(dash->exit_code, ==, 1);
+  g_assert_nonnull(strstr(dash->err, "-absent.xml"));
+  g_assert_null(strstr(dash->err, "lcip: --:"));
+}
+
+/* In the C locale of a bare board a name of a UTF-8 file is still found, or not, as it is. */
+static void test_names_in_c_locale(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_setenv("LC_ALL", "C", TRUE);
+  LcipTestOutput *mapping = lcip_test_command("run", graph, "--mapping", "Größe", NULL);
+  LcipTestOutput *lane = lcip_test_command("bench", graph, "--lane", "Größe=cpu", NULL);
+  g_unsetenv("LC_ALL");
+  assert_usage(mapping, "no mapping");
+  assert_usage(lane, "lane of the graph");
+}
+
+/* Two sources of the same pictures: neither is silently ignored. */
+static void test_two_sources(void) {
+  if (skip_without_pictures())
+    return;
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *picture = lcip_test_source("data/demo/astronaut.png");
+  g_autofree char *input = g_strdup_printf("source=%s", picture);
+  assert_usage(lcip_test_command("run", graph, "--source", "demo", "--input", input, NULL),
+               "both give");
 }
 
 static void assert_failure(LcipTestOutput *output, const char *message) {
@@ -173,6 +215,27 @@ static void test_json_bench(void) {
                     json_object_get_double_member(latency, "p99"));
 }
 
+static void assert_json_error(LcipTestOutput *output, const char *command, int code) {
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, code);
+  g_autoptr(JsonObject) document = lcip_test_parse(output->out);
+  lcip_test_check_schema(document, "lcip-error");
+  g_assert_cmpstr(json_object_get_string_member(document, "command"), ==, command);
+  g_assert_nonnull(strstr(output->err, json_object_get_string_member(document, "error")));
+  lcip_test_output_free(output);
+}
+
+/* A reader of --json finds a document also when there is nothing to tell but the error. */
+static void test_json_error(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  assert_json_error(lcip_test_command("run", "absent.xml", "--json", NULL), "run", 1);
+  assert_json_error(lcip_test_command("info", "absent.xml", "--json", NULL), "info", 1);
+  assert_json_error(lcip_test_command("bench", "absent.xml", "--json", NULL), "bench", 1);
+  assert_json_error(lcip_test_command("run", model, "--json", "--mapping", "x", NULL), "run", 2);
+  assert_json_error(lcip_test_command("bench", model, "--json", "--absent", NULL), "bench", 2);
+  assert_json_error(lcip_test_command("devices", "--json", "extra", NULL), "devices", 2);
+}
+
 /* One JSON document with every option that writes something else too. */
 static void test_json_run(void) {
   g_autofree char *model = lcip_test_source(model_name);
@@ -257,6 +320,9 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/run-help", test_run_help);
   g_test_add_func("/cli/version", test_version);
   g_test_add_func("/cli/usage", test_usage);
+  g_test_add_func("/cli/end-of-options", test_end_of_options);
+  g_test_add_func("/cli/names-in-c-locale", test_names_in_c_locale);
+  g_test_add_func("/cli/two-sources", test_two_sources);
   g_test_add_func("/cli/missing-files", test_missing_files);
   g_test_add_func("/cli/refused-inputs", test_refused_inputs);
   g_test_add_func("/cli/validate", test_validate);
@@ -265,6 +331,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/json/info", test_json_info);
   g_test_add_func("/cli/json/bench", test_json_bench);
   g_test_add_func("/cli/json/run", test_json_run);
+  g_test_add_func("/cli/json/error", test_json_error);
   g_test_add_func("/cli/seeded", test_seeded);
   g_test_add_func("/cli/interrupt", test_interrupt);
   int result = g_test_run();

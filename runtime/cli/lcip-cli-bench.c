@@ -287,9 +287,9 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       {"frames-in-flight", 0, 0, G_OPTION_ARG_INT, &args.frames_in_flight,
        "Frames that a stream works on at a time; by default 1 on one lane, else 2 for each lane",
        "N"},
-      {"mapping", 'm', 0, G_OPTION_ARG_STRING, &args.plan.mapping,
+      {"mapping", 'm', 0, G_OPTION_ARG_FILENAME, &args.plan.mapping,
        "Which of the graph's mappings; the active one by default", "NAME"},
-      {"lane", 'l', 0, G_OPTION_ARG_STRING_ARRAY, &args.plan.lanes,
+      {"lane", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &args.plan.lanes,
        "Bind a lane to a device that 'lcip devices' lists", "NAME=DEVICE"},
       {"profile", 'p', 0, G_OPTION_ARG_NONE, &args.profile, "Print the time of every step and lane",
        NULL},
@@ -299,7 +299,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   if (!lcip_cli_parse(command, entries, &argv_left, 1, 1))
     return LCIP_CLI_USAGE;
   if (!check_args(&args, &error) || !bench_graph(argv_left[1], &args, &error))
-    return lcip_cli_report(command, error);
+    return args.as_json ? lcip_cli_report_json(command, error) : lcip_cli_report(command, error);
   return lcip_cli_finish(LCIP_CLI_DONE);
 }
 

@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 void lcip_cli_note(const char *format, ...) {
   va_list args;
@@ -19,6 +20,42 @@ static void note_usage(const LcipCliCommand *command, const char *message) {
   g_printerr("lcip %s: %s\nTry 'lcip %s --help'.\n", command->name, message, command->name);
 }
 
+/* GLib leaves the "--" that ends the options in front of an argument that begins with a dash. */
+static void drop_end_of_options(char **argv) {
+  for (char **arg = argv + 1; *arg; arg++)
+    if (strcmp(*arg, "--") == 0) {
+      g_free(*arg);
+      memmove(arg, arg + 1, (g_strv_length(arg + 1) + 1) * sizeof *arg);
+      return;
+    }
+}
+
+static void print_json_error(const LcipCliCommand *command, const char *message) {
+  LcipCliJson json;
+  lcip_cli_json_init(&json, stdout, 2);
+  lcip_cli_json_begin_object(&json, NULL);
+  lcip_cli_json_string(&json, "format", "lcip-error");
+  lcip_cli_json_int(&json, "version", LCIP_CLI_JSON_VERSION);
+  lcip_cli_json_string(&json, "command", command->name);
+  lcip_cli_json_string(&json, "error", message);
+  lcip_cli_json_end_object(&json);
+  lcip_cli_finish(LCIP_CLI_FAILED);
+}
+
+static gboolean takes_json(const GOptionEntry *entries) {
+  for (guint i = 0; entries && entries[i].long_name; i++)
+    if (strcmp(entries[i].long_name, "json") == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Wrong options may not be understood far enough to know @argv's --json otherwise. */
+static void refuse(const LcipCliCommand *command, gboolean as_json, const char *message) {
+  note_usage(command, message);
+  if (as_json)
+    print_json_error(command, message);
+}
+
 gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entries, char ***argv,
                         guint min, guint max) {
   g_autoptr(GError) error = NULL;
@@ -28,17 +65,19 @@ gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entri
   g_option_context_set_description(context, command->description);
   if (entries)
     g_option_context_add_main_entries(context, entries, NULL);
+  gboolean as_json = takes_json(entries) && g_strv_contains((const char *const *)*argv, "--json");
   if (!g_option_context_parse_strv(context, argv, &error)) {
-    note_usage(command, error->message);
+    refuse(command, as_json, error->message);
     return FALSE;
   }
+  drop_end_of_options(*argv);
   guint n = g_strv_length(*argv) - 1;
-  if (n >= min && (max == 0 || n <= max))
+  if (n >= min && n <= max)
     return TRUE;
   g_autofree char *message = n < min
                                  ? g_strdup_printf("an argument is missing: %s", command->arguments)
                                  : g_strdup_printf("unexpected argument '%s'", (*argv)[max + 1]);
-  note_usage(command, message);
+  refuse(command, as_json, message);
   return FALSE;
 }
 
@@ -49,6 +88,11 @@ LcipCliExit lcip_cli_report(const LcipCliCommand *command, const GError *error) 
   }
   lcip_cli_note("%s", error->message);
   return LCIP_CLI_FAILED;
+}
+
+LcipCliExit lcip_cli_report_json(const LcipCliCommand *command, const GError *error) {
+  print_json_error(command, error->message);
+  return lcip_cli_report(command, error);
 }
 
 static void note_problem(const char *path, const LcipGraph *graph, const LcipProblem *problem) {

@@ -64,7 +64,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   const GOptionEntry entries[] = {
       {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
        "The file to write; the model's name with .xml by default", "GRAPH.xml"},
-      {"input-shape", 0, 0, G_OPTION_ARG_STRING_ARRAY, &shapes,
+      {"input-shape", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &shapes,
        "The shape of an input whose size the model leaves open", "NAME=1,3,224,224"},
       G_OPTION_ENTRY_NULL};
   if (!lcip_cli_parse(command, entries, &args, 1, 1))

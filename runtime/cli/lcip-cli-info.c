@@ -296,7 +296,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   if (!lcip_cli_parse(command, entries, &args, 1, 1))
     return LCIP_CLI_USAGE;
   if (!info_load(&info, args[1], &error))
-    return lcip_cli_report(command, error);
+    return as_json ? lcip_cli_report_json(command, error) : lcip_cli_report(command, error);
   if (as_json) {
     print_json(&info);
   } else {

@@ -65,6 +65,10 @@ static void end_container(LcipCliJson *json, char bracket) {
     fputc('\n', json->stream);
 }
 
+gboolean lcip_cli_json_begun(const LcipCliJson *json) {
+  return json->has_members[0];
+}
+
 void lcip_cli_json_begin_object(LcipCliJson *json, const char *key) {
   begin_container(json, key, '{');
 }

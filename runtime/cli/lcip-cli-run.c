@@ -5,14 +5,17 @@
 #include <errno.h>
 #include <string.h>
 
+/* NOT_GIVEN: the value of a number that the command line does not have; nobody would type it. */
+enum { NOT_GIVEN = G_MININT };
+
 /* RunArgs: the command line. All owned. */
 typedef struct {
   LcipCliPlanArgs plan;
   char **inputs;
   char *output_dir;
   char *source;
-  int n_frames; /* -1: not given */
-  int frames_in_flight;
+  int n_frames;         /* NOT_GIVEN, or from 1 */
+  int frames_in_flight; /* NOT_GIVEN, or from 1 */
   gboolean profile;
   char *trace;
   gboolean as_json;
@@ -181,17 +184,25 @@ static gboolean open_inputs(LcipCliInputs *inputs, const LcipGraph *graph, const
     if (!g_hash_table_contains(inputs->tensors, port->name))
       lcip_cli_note("input '%s' is not given: it gets seeded random values", port->name);
   }
+  int source = lcip_cli_find_source(graph);
+  const char *id = source < 0 ? NULL : lcip_graph_actor(graph, source)->id;
+  gboolean given = id && g_hash_table_contains(inputs->tensors, id);
+  if (given && args->source) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--source %s and --input %s=... both give the pictures of '%s'", args->source, id,
+                id);
+    return FALSE;
+  }
   if (args->source)
     return lcip_cli_inputs_open(inputs, graph, args->source, error);
-  int source = lcip_cli_find_source(graph);
-  if (source < 0 || g_hash_table_contains(inputs->tensors, lcip_graph_actor(graph, source)->id))
+  if (source < 0 || given)
     return TRUE;
   lcip_cli_note("no --source: using the demo picture");
   return lcip_cli_inputs_open(inputs, graph, "demo", error);
 }
 
 static guint64 count_frames(const RunArgs *args, const LcipCliInputs *inputs) {
-  if (args->n_frames >= 0)
+  if (args->n_frames != NOT_GIVEN)
     return (guint64)args->n_frames;
   return inputs->source ? 0 : 1;
 }
@@ -292,7 +303,7 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
       .inputs = inputs->tensors,
       .random_inputs = TRUE,
       .n_frames = n_frames,
-      .frames_in_flight = (guint)args->frames_in_flight,
+      .frames_in_flight = (guint)MAX(args->frames_in_flight, 0),
       .profile = args->profile,
       .trace = args->trace != NULL,
       .frame_func = deliver,
@@ -314,13 +325,12 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
   return ok;
 }
 
-static gboolean run_graph(const char *path, const RunArgs *args, GError **error) {
+static gboolean run_graph(const char *path, const RunArgs *args, LcipCliJson *json,
+                          GError **error) {
   GCancellable *cancellable = lcip_cli_watch_signals();
   g_auto(LcipCliInputs) inputs;
   g_auto(Delivery) delivery = {0};
-  LcipCliJson json;
   lcip_cli_inputs_init(&inputs);
-  lcip_cli_json_init(&json, stdout, 2);
   g_autoptr(LcipGraph) graph = lcip_graph_load(path, NULL, error);
   if (!graph)
     return FALSE;
@@ -331,16 +341,17 @@ static gboolean run_graph(const char *path, const RunArgs *args, GError **error)
     return FALSE;
   g_autoptr(LcipPlan) plan =
       lcip_cli_plan(path, graph, &args->plan, bindings, &inputs, cancellable, error);
-  if (!plan || !delivery_open(&delivery, graph, args, cancellable, &json, error))
+  if (!plan || !delivery_open(&delivery, graph, args, cancellable, json, error))
     return FALSE;
-  return run_plan(path, plan, &inputs, &delivery, &json, error);
+  return run_plan(path, plan, &inputs, &delivery, json, error);
 }
 
 static gboolean check_args(const RunArgs *args, GError **error) {
-  if (args->n_frames == 0 || args->n_frames < -1)
+  if (args->n_frames != NOT_GIVEN && args->n_frames < 1)
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "--frames: expected a number from 1, found %d", args->n_frames);
-  else if (args->frames_in_flight < 0 || args->frames_in_flight > 64)
+  else if (args->frames_in_flight != NOT_GIVEN &&
+           (args->frames_in_flight < 1 || args->frames_in_flight > 64))
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "--frames-in-flight: expected 1 to 64, found %d", args->frames_in_flight);
   else
@@ -350,7 +361,7 @@ static gboolean check_args(const RunArgs *args, GError **error) {
 
 static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   g_auto(GStrv) argv_left = g_strdupv(argv);
-  g_auto(RunArgs) args = {.n_frames = -1};
+  g_auto(RunArgs) args = {.n_frames = NOT_GIVEN, .frames_in_flight = NOT_GIVEN};
   g_autoptr(GError) error = NULL;
   const GOptionEntry entries[] = {
       {"source", 's', 0, G_OPTION_ARG_FILENAME, &args.source,
@@ -364,9 +375,9 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       {"frames", 'n', 0, G_OPTION_ARG_INT, &args.n_frames,
        "Stop after N frames; without it at the end of the source, or after one frame of --input",
        "N"},
-      {"mapping", 'm', 0, G_OPTION_ARG_STRING, &args.plan.mapping,
+      {"mapping", 'm', 0, G_OPTION_ARG_FILENAME, &args.plan.mapping,
        "Which of the graph's mappings; the active one by default", "NAME"},
-      {"lane", 'l', 0, G_OPTION_ARG_STRING_ARRAY, &args.plan.lanes,
+      {"lane", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &args.plan.lanes,
        "Bind a lane to a device that 'lcip devices' lists", "NAME=DEVICE"},
       {"frames-in-flight", 0, 0, G_OPTION_ARG_INT, &args.frames_in_flight,
        "Frames worked on at a time; 2 for each lane by default", "N"},
@@ -382,8 +393,13 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       G_OPTION_ENTRY_NULL};
   if (!lcip_cli_parse(command, entries, &argv_left, 1, 1))
     return LCIP_CLI_USAGE;
-  if (!check_args(&args, &error) || !run_graph(argv_left[1], &args, &error)) {
-    LcipCliExit code = lcip_cli_report(command, error);
+  LcipCliJson json;
+  lcip_cli_json_init(&json, stdout, 2);
+  if (!check_args(&args, &error) || !run_graph(argv_left[1], &args, &json, &error)) {
+    /* A run that began has its error in its own document. */
+    LcipCliExit code = args.as_json && !lcip_cli_json_begun(&json)
+                           ? lcip_cli_report_json(command, error)
+                           : lcip_cli_report(command, error);
     lcip_cli_finish(code);
     return code;
   }

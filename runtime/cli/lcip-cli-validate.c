@@ -33,7 +33,7 @@ static gboolean validate_file(const char *path, GError **error) {
 static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   g_auto(GStrv) args = g_strdupv(argv);
   LcipCliExit code = LCIP_CLI_DONE;
-  if (!lcip_cli_parse(command, NULL, &args, 1, 0))
+  if (!lcip_cli_parse(command, NULL, &args, 1, LCIP_CLI_ANY_NUMBER))
     return LCIP_CLI_USAGE;
   for (guint i = 1; args[i]; i++) {
     g_autoptr(GError) error = NULL;

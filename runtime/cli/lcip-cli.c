@@ -50,6 +50,18 @@ static LcipCliExit run_command(const LcipCliCommand *command, int argc, char **a
   return command->run(command, args);
 }
 
+/* What follows "lcip help": a command's own help, else that of all. */
+static LcipCliExit help(const char *name) {
+  char *args[] = {(char *)"lcip", (char *)name, (char *)"--help", NULL};
+  const LcipCliCommand *command = name ? find_command(name) : NULL;
+  if (command)
+    return run_command(command, 3, args);
+  if (name)
+    return wrong_command(name);
+  print_help();
+  return lcip_cli_finish(LCIP_CLI_DONE);
+}
+
 int main(int argc, char **argv) {
   /* Messages follow the locale; numbers never do. */
   setlocale(LC_ALL, "");
@@ -59,11 +71,10 @@ int main(int argc, char **argv) {
     lcip_cli_note("a command is missing; 'lcip --help' lists them");
     return LCIP_CLI_USAGE;
   }
-  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-      (strcmp(argv[1], "help") == 0 && argc == 2)) {
-    print_help();
-    return lcip_cli_finish(LCIP_CLI_DONE);
-  }
+  if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+    return (int)help(NULL);
+  if (strcmp(argv[1], "help") == 0)
+    return (int)help(argv[2]);
   if (strcmp(argv[1], "--version") == 0) {
     g_print("lcip %s\n", LCIP_VERSION);
     return lcip_cli_finish(LCIP_CLI_DONE);

@@ -36,13 +36,17 @@ extern const LcipCliCommand lcip_cli_run;
 extern const LcipCliCommand lcip_cli_bench;
 extern const LcipCliCommand lcip_cli_devices;
 
+#define LCIP_CLI_ANY_NUMBER G_MAXUINT
 /** lcip_cli_parse: takes the options out of @argv (argv[0] is the command's name) and checks that
- * @min to @max arguments are left (@max 0: any number). Prints what is wrong; --help prints and
- * exits. */
+ * @min to @max arguments are left (LCIP_CLI_ANY_NUMBER: no limit). Prints what is wrong; --help
+ * prints and exits. */
 gboolean lcip_cli_parse(const LcipCliCommand *command, const GOptionEntry *entries, char ***argv,
                         guint min, guint max);
 /** lcip_cli_report: prints @error on standard error. A G_OPTION_ERROR is wrong usage. */
 LcipCliExit lcip_cli_report(const LcipCliCommand *command, const GError *error);
+/** lcip_cli_report_json: the same, and @error as the JSON document (lcip-error) on standard output,
+ * so that with --json there is always one. */
+LcipCliExit lcip_cli_report_json(const LcipCliCommand *command, const GError *error);
 /** lcip_cli_note: one line on standard error. */
 void lcip_cli_note(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /** lcip_cli_note_problems: each problem as a line on standard error. */
@@ -53,7 +57,9 @@ LcipCliExit lcip_cli_finish(LcipCliExit code);
  * a second one ends the process. */
 GCancellable *lcip_cli_watch_signals(void);
 
-/** LcipCliPlanArgs: the options that `run` and `bench` share; strings are owned. */
+/** LcipCliPlanArgs: the options that `run` and `bench` share; strings are owned. Names come from
+ * files, so options that take them are parsed as file names: bytes as typed, whatever the locale.
+ */
 typedef struct {
   char *mapping;
   char **lanes;
