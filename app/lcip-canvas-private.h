@@ -47,9 +47,9 @@ typedef struct {
   int bracket;             /* bracket, or -1 */
   gboolean extend;
   gboolean select_on_release;
-  GArray *actors;  /* int: what is dragged */
-  char **refusals; /* per lane why it cannot, or NULL */
-  int lane;        /* under the pointer, or -1 */
+  GArray *actors;      /* int: what is dragged */
+  GPtrArray *refusals; /* char: per lane why it cannot, or NULL */
+  int lane;            /* under the pointer, or -1 */
 } CanvasDrag;
 
 struct _LcipCanvas {

@@ -318,13 +318,14 @@ static void update_lanes(LcipCanvas *self) {
 }
 
 static GtkWidget *take_actor_widget(LcipCanvas *self, GHashTable *old, const LcipActor *actor) {
-  GtkWidget *widget = g_hash_table_lookup(old, actor->id);
-  if (widget) {
-    g_hash_table_steal(old, actor->id);
+  gpointer key, found;
+  if (g_hash_table_steal_extended(old, actor->id, &key, &found)) {
+    GtkWidget *widget = found;
+    g_free(key);
     lcip_actor_widget_set_actor(LCIP_ACTOR_WIDGET(widget), actor);
     return widget;
   }
-  widget = lcip_actor_widget_new(actor);
+  GtkWidget *widget = lcip_actor_widget_new(actor);
   lcip_actor_widget_set_detail(LCIP_ACTOR_WIDGET(widget), detail_for(self->zoom));
   gtk_widget_set_parent(widget, GTK_WIDGET(self));
   return widget;
@@ -517,7 +518,7 @@ static void canvas_finalize(GObject *object) {
   g_array_unref(self->lanes);
   g_array_unref(self->brackets);
   g_array_unref(self->drag.actors);
-  g_strfreev(self->drag.refusals);
+  g_ptr_array_unref(self->drag.refusals);
   g_free(self->step_of);
   g_free(self->fractions);
   g_free(self->cursor);
@@ -584,6 +585,7 @@ static void lcip_canvas_init(LcipCanvas *self) {
   self->lanes = g_array_new(FALSE, TRUE, sizeof(CanvasLane));
   self->brackets = g_array_new(FALSE, TRUE, sizeof(CanvasBracket));
   self->drag.actors = g_array_new(FALSE, FALSE, sizeof(int));
+  self->drag.refusals = g_ptr_array_new_with_free_func(g_free);
   gtk_widget_set_focusable(GTK_WIDGET(self), TRUE);
   gtk_widget_set_has_tooltip(GTK_WIDGET(self), TRUE);
   gtk_widget_set_overflow(GTK_WIDGET(self), GTK_OVERFLOW_HIDDEN);

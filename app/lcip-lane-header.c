@@ -99,10 +99,13 @@ void lcip_lane_header_set_lane(LcipLaneHeader *self, const LcipLane *lane, guint
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }
 
+/* As the plan binds lanes: the device that the document hints at where it is here, else the first
+ * of the lane's kind. */
 const LcipDevice *lcip_lane_header_find_device(const LcipLane *lane) {
   LcipRuntime *runtime = lcip_runtime_get();
-  if (lane->device)
-    return lcip_runtime_find_device(runtime, lane->device);
+  const LcipDevice *hinted = lane->device ? lcip_runtime_find_device(runtime, lane->device) : NULL;
+  if (hinted && hinted->kind == lane->kind)
+    return hinted;
   const GPtrArray *devices = lcip_runtime_devices(runtime);
   for (guint i = 0; i < devices->len; i++)
     if (((const LcipDevice *)devices->pdata[i])->kind == lane->kind)

@@ -2,10 +2,13 @@
 
 #include "lcip-test-cli.h"
 
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lcip-io.h"
 
@@ -165,6 +168,50 @@ static void test_validate(void) {
   assert_failure(lcip_test_command("validate", graph, damaged, NULL), message);
 }
 
+/* Where the graph can't be written its weights don't stay behind alone. */
+static void test_import_leaves_nothing(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *folder = lcip_test_temp("left");
+  g_autofree char *taken = g_build_filename(folder, "taken.xml", NULL);
+  g_assert_cmpint(g_mkdir_with_parents(taken, 0777), ==, 0);
+  assert_failure(lcip_test_command("import", model, "-o", taken, NULL), "cannot be written");
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  g_assert_cmpstr(g_dir_read_name(dir), ==, "taken.xml");
+  g_assert_null(g_dir_read_name(dir));
+}
+
+/* A trace that can't be written is told before the run, not after it. */
+static void test_trace_path(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *folder = lcip_test_temp("trace-folder");
+  g_autofree char *absent = g_build_filename(folder, "absent", "trace.json", NULL);
+  g_assert_cmpint(g_mkdir_with_parents(folder, 0777), ==, 0);
+  g_autoptr(LcipTestOutput) output = lcip_test_command("run", model, "--trace", absent, NULL);
+  g_assert_cmpint(output->exit_code, ==, 1);
+  g_assert_cmpstr(output->out, ==, "");
+  g_assert_nonnull(strstr(output->err, absent));
+  assert_failure(lcip_test_command("run", model, "--trace", folder, NULL), folder);
+}
+
+/* What is no file is written to and not replaced by one. */
+static void test_trace_to_pipe(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autofree char *pipe = lcip_test_temp("trace.fifo");
+  g_assert_cmpint(mkfifo(pipe, 0600), ==, 0);
+  int fd = g_open(pipe, O_RDWR | O_CLOEXEC, 0);
+  g_assert_cmpint(fd, >=, 0);
+  g_autoptr(LcipTestOutput) output = lcip_test_command("run", model, "--trace", pipe, NULL);
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  char begin[16] = "";
+  g_assert_cmpint(read(fd, begin, 15), ==, 15);
+  g_assert_cmpstr(begin, ==, "{\"displayTimeUn");
+  close(fd);
+  GStatBuf info;
+  g_assert_cmpint(g_lstat(pipe, &info), ==, 0);
+  g_assert_true(S_ISFIFO(info.st_mode));
+}
+
 static void test_import(void) {
   g_autofree char *model = lcip_test_source(model_name);
   g_autofree char *graph = lcip_test_temp("imported.xml");
@@ -208,11 +255,42 @@ static void test_json_bench(void) {
       lcip_test_json("bench", model, "--seconds", "0.05", "--profile", "--json", NULL);
   lcip_test_check_schema(bench, "lcip-bench");
   g_assert_cmpint(json_object_get_int_member(bench, "frames"), >=, 3);
+  g_assert_cmpint(json_object_get_int_member(bench, "threads"), >=, 1);
   JsonObject *latency = json_object_get_object_member(bench, "latency_ms");
   g_assert_cmpfloat(json_object_get_double_member(latency, "min"), <=,
                     json_object_get_double_member(latency, "p50"));
   g_assert_cmpfloat(json_object_get_double_member(latency, "p50"), <=,
                     json_object_get_double_member(latency, "p99"));
+}
+
+/* Frames that end together count as what they are: more are measured than are in flight. */
+static void test_bench_bursts(void) {
+  g_autofree char *model = lcip_test_source(model_name);
+  g_autoptr(JsonObject) bench =
+      lcip_test_json("bench", model, "--seconds", "0.01", "--streams", "4", "--frames-in-flight",
+                     "4", "--threads", "1", "--json", NULL);
+  g_assert_cmpint(json_object_get_int_member(bench, "frames"), >=, 3 * 4 * 4);
+  g_assert_cmpint(json_object_get_int_member(bench, "threads"), ==, 1);
+}
+
+/* A lane without a device: the message has the lanes, the devices and OpenCL's own reason. */
+static void test_no_opencl(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *picture = lcip_test_source("data/demo/astronaut.png");
+  g_autofree char *before = g_strdup(g_getenv("OCL_ICD_VENDORS"));
+  if (skip_without_pictures())
+    return;
+  g_setenv("OCL_ICD_VENDORS", "/nonexistent", TRUE);
+  g_autoptr(LcipTestOutput) output =
+      lcip_test_command("run", graph, "--mapping", "cpu+gpu", "--source", picture, NULL);
+  if (before)
+    g_setenv("OCL_ICD_VENDORS", before, TRUE);
+  else
+    g_unsetenv("OCL_ICD_VENDORS");
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 1);
+  g_assert_nonnull(strstr(output->err, "lanes: CPU (cpu), GPU (opencl); devices here: cpu ("));
+  g_assert_nonnull(strstr(output->err, "; OpenCL: "));
 }
 
 static void assert_json_error(LcipTestOutput *output, const char *command, int code) {
@@ -284,6 +362,28 @@ static void test_seeded(void) {
   g_free(texts[1]);
 }
 
+/* As the README has it: the built command finds the demo picture with nothing set. */
+static void test_demo_uninstalled(void) {
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *root = lcip_test_source("");
+  g_autofree char *folder = g_path_get_dirname(g_getenv("LCIP_CLI"));
+  g_autofree char *sources = g_canonicalize_filename("../../..", folder);
+  g_autofree char *wanted = g_canonicalize_filename(root, NULL);
+  if (skip_without_pictures())
+    return;
+  if (strcmp(sources, wanted) != 0) {
+    g_test_skip("the build folder is not in the sources");
+    return;
+  }
+  g_unsetenv("LCIP_DATA_PATH");
+  g_autoptr(LcipTestOutput) output =
+      lcip_test_command("run", graph, "--source", "demo", "--frames", "1", NULL);
+  g_setenv("LCIP_DATA_PATH", wanted, TRUE);
+  g_test_message("%s", output->err);
+  g_assert_cmpint(output->exit_code, ==, 0);
+  g_assert_nonnull(strstr(output->out, "1 found"));
+}
+
 /* A run without end is ended by SIGINT: done, with its summary. Waits for the first result only. */
 static void test_interrupt(void) {
   if (skip_without_pictures())
@@ -327,12 +427,18 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/refused-inputs", test_refused_inputs);
   g_test_add_func("/cli/validate", test_validate);
   g_test_add_func("/cli/import", test_import);
+  g_test_add_func("/cli/import-leaves-nothing", test_import_leaves_nothing);
+  g_test_add_func("/cli/trace-path", test_trace_path);
+  g_test_add_func("/cli/trace-to-pipe", test_trace_to_pipe);
   g_test_add_func("/cli/json/devices", test_json_devices);
   g_test_add_func("/cli/json/info", test_json_info);
   g_test_add_func("/cli/json/bench", test_json_bench);
   g_test_add_func("/cli/json/run", test_json_run);
+  g_test_add_func("/cli/bench-bursts", test_bench_bursts);
+  g_test_add_func("/cli/no-opencl", test_no_opencl);
   g_test_add_func("/cli/json/error", test_json_error);
   g_test_add_func("/cli/seeded", test_seeded);
+  g_test_add_func("/cli/demo-uninstalled", test_demo_uninstalled);
   g_test_add_func("/cli/interrupt", test_interrupt);
   int result = g_test_run();
   lcip_test_clean();

@@ -107,7 +107,7 @@ void lcip_formats_dense(const LcipStep *step, LcipPortFormats *formats) {
 gboolean lcip_step_all_f32(const LcipStep *step, guint64 skip_mask) {
   for (guint i = 0; i < step->n_inputs; i++) {
     const gboolean skip = i < 64 && (skip_mask >> i & 1);
-    if (!skip && lcip_step_has_input(step, i) && step->inputs[i].type != LCIP_TYPE_F32)
+    if (!skip && step->inputs[i].type != LCIP_TYPE_NONE && step->inputs[i].type != LCIP_TYPE_F32)
       return FALSE;
   }
   for (guint i = 0; i < step->n_outputs; i++)

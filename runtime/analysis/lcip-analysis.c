@@ -185,10 +185,11 @@ static LcipTensorSpec graph_input_spec(Analyser *a, guint index) {
   return spec;
 }
 
-static void check_graph_inputs(Analyser *a) {
+static void settle_graph_inputs(Analyser *a) {
   for (guint i = 0; i < a->graph->inputs->len; i++) {
     const LcipGraphPort *port = a->graph->inputs->pdata[i];
-    if (graph_input_spec(a, i).type == LCIP_TYPE_NONE)
+    a->analysis->graph_inputs[i] = graph_input_spec(a, i);
+    if (a->analysis->graph_inputs[i].type == LCIP_TYPE_NONE)
       problem(a, -1,
               "input %s: its shape has unknown dimensions; give it with --input-shape %s=...",
               port->name, port->name);
@@ -375,6 +376,7 @@ static LcipAnalysis *analysis_new(const LcipGraph *graph) {
   analysis->input_specs = g_new0(LcipTensorSpec *, n + 1);
   analysis->input_values = g_new0(LcipTensor **, n + 1);
   analysis->n_outputs = g_new0(guint, n + 1);
+  analysis->graph_inputs = g_new0(LcipTensorSpec, graph->inputs->len + 1);
   for (guint i = 0; i < n; i++) {
     const LcipActor *actor = lcip_graph_actor(graph, (int)i);
     analysis->n_outputs[i] = actor->n_outputs;
@@ -400,7 +402,7 @@ LcipAnalysis *lcip_analyse(const LcipGraph *graph, GHashTable *source_sizes,
                 .varies = varies};
   if (!check_connections(&a) || !find_order(&a) || !check_rates(&a))
     return NULL;
-  check_graph_inputs(&a);
+  settle_graph_inputs(&a);
   for (guint i = 0; i < analysis->n_actors; i++)
     analyse_actor(&a, analysis->order[i]);
   return g_steal_pointer(&analysis);
@@ -422,5 +424,6 @@ void lcip_analysis_free(LcipAnalysis *analysis) {
   g_free(analysis->input_specs);
   g_free(analysis->input_values);
   g_free(analysis->n_outputs);
+  g_free(analysis->graph_inputs);
   g_free(analysis);
 }

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-/* WARM_UP_SECONDS: at most this much of a benchmark goes by before measuring starts, a fifth of it
- * where that is less; at least WARM_UP_FRAMES frames. */
+/* Frames that are finished together come in a burst: what is measured must be more than one, and so
+ * must the warm-up be: MIN_BURSTS times the frames that are in flight at a time.
+ * WARM_UP_SECONDS: at most this much of a benchmark goes by before measuring starts, a fifth of it
+ * where that is less. */
 #define WARM_UP_SECONDS 1.0
-enum { WARM_UP_FRAMES = 3, MIN_FRAMES = 3 };
+enum { MIN_BURSTS = 3 };
 
 /* BenchArgs: the command line. All owned. */
 typedef struct {
@@ -38,6 +40,7 @@ typedef struct {
   gint64 warm_until_us;
   gint64 load_us;  /* when loading began */
   gint64 ready_us; /* when the run had started */
+  guint min_frames;
 } Bench;
 
 static void bench_init(Bench *bench) {
@@ -65,7 +68,7 @@ static void count_frame(const LcipFrame *frame, gpointer data) {
     double latency_ms = (double)frame->latency_ns / 1e6;
     g_array_append_val(bench->latencies_ms, latency_ms);
     bench->end_us = now;
-  } else if (bench->n_delivered >= WARM_UP_FRAMES && now >= bench->warm_until_us) {
+  } else if (bench->n_delivered >= bench->min_frames && now >= bench->warm_until_us) {
     bench->begin_us = now;
   }
   g_cond_signal(&bench->changed);
@@ -77,7 +80,7 @@ static gboolean wait_for_frame(Bench *bench, gint64 measure_us) {
   g_mutex_lock(&bench->lock);
   gint64 now = g_get_monotonic_time();
   gboolean over = bench->begin_us && now >= bench->begin_us + measure_us &&
-                  bench->latencies_ms->len >= MIN_FRAMES;
+                  bench->latencies_ms->len >= bench->min_frames;
   if (!over)
     g_cond_wait_until(&bench->changed, &bench->lock, now + 20 * G_TIME_SPAN_MILLISECOND);
   g_mutex_unlock(&bench->lock);
@@ -134,6 +137,14 @@ static void json_latency(LcipCliJson *json, const GArray *sorted) {
   lcip_cli_json_end_object(json);
 }
 
+/* Of the CPU lanes together. */
+static guint cpu_threads(const LcipPlan *plan) {
+  guint n = 0;
+  for (guint i = 0; i < lcip_plan_n_lanes(plan); i++)
+    n += lcip_plan_lane(plan, i)->threads;
+  return n;
+}
+
 static void print_json(const char *path, const LcipPlan *plan, const BenchArgs *args,
                        const Bench *bench, const LcipProfile *profile) {
   LcipCliJson json;
@@ -144,7 +155,7 @@ static void print_json(const char *path, const LcipPlan *plan, const BenchArgs *
   lcip_cli_json_string(&json, "model", path);
   lcip_cli_json_string(&json, "mapping", lcip_plan_mapping(plan));
   lcip_cli_json_lanes(&json, plan);
-  lcip_cli_json_int(&json, "threads", args->plan.threads);
+  lcip_cli_json_int(&json, "threads", (gint64)cpu_threads(plan));
   lcip_cli_json_int(&json, "streams", args->streams);
   lcip_cli_json_int(&json, "frames", bench->latencies_ms->len);
   lcip_cli_json_number(&json, "seconds", (double)(bench->end_us - bench->begin_us) / 1e6, 6);
@@ -189,12 +200,15 @@ static gboolean preload_picture(LcipCliInputs *inputs, const LcipGraph *graph, G
                                                picture, "demo picture", error);
 }
 
-/* One frame at a time where one lane does all: more would only queue up for it. */
-static guint default_in_flight(const LcipPlan *plan) {
+/* Frames in flight of a stream. One at a time where one lane does all: more would only queue up for
+ * it. */
+static guint in_flight(const LcipPlan *plan, const BenchArgs *args) {
   guint n_used = 0;
+  if (args->frames_in_flight)
+    return (guint)args->frames_in_flight;
   for (guint i = 0; i < lcip_plan_n_lanes(plan); i++)
     n_used += lcip_plan_lane(plan, i)->n_steps > 0;
-  return n_used <= 1 ? 1 : 0;
+  return n_used <= 1 ? 1 : 2 * lcip_plan_n_lanes(plan);
 }
 
 static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchArgs *args,
@@ -202,8 +216,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
   LcipRunOptions options = {
       .inputs = inputs->tensors,
       .random_inputs = TRUE,
-      .frames_in_flight =
-          args->frames_in_flight ? (guint)args->frames_in_flight : default_in_flight(plan),
+      .frames_in_flight = in_flight(plan, args),
       .streams = (guint)args->streams,
       .profile = args->profile,
       .frame_func = count_frame,
@@ -217,6 +230,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
 static gboolean measure(const char *path, LcipPlan *plan, const LcipCliInputs *inputs,
                         const BenchArgs *args, Bench *bench, GError **error) {
   GCancellable *cancellable = lcip_cli_watch_signals();
+  bench->min_frames = MIN_BURSTS * in_flight(plan, args) * (guint)args->streams;
   g_autoptr(LcipRun) run = start(plan, inputs, args, bench, error);
   if (!run)
     return FALSE;
@@ -225,7 +239,7 @@ static gboolean measure(const char *path, LcipPlan *plan, const LcipCliInputs *i
   lcip_run_cancel(run);
   if (!lcip_run_wait(run, error))
     return FALSE;
-  if (g_cancellable_is_cancelled(cancellable) || bench->latencies_ms->len < MIN_FRAMES) {
+  if (g_cancellable_is_cancelled(cancellable) || bench->latencies_ms->len < bench->min_frames) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_CANCELLED, "interrupted after %u measured frames",
                 bench->latencies_ms->len);
     return FALSE;

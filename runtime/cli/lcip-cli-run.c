@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* NOT_GIVEN: the value of a number that the command line does not have; nobody would type it. */
 enum { NOT_GIVEN = G_MININT };
@@ -62,6 +63,17 @@ static gboolean fail_file(const char *path, GError **error) {
   return FALSE;
 }
 
+/* The trace is written after the run: a folder that can't be written to is told before it. */
+static gboolean check_trace(const char *path, GError **error) {
+  g_autofree char *folder = g_path_get_dirname(path);
+  if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+    errno = EISDIR;
+    return fail_file(path, error);
+  }
+  const char *asked = g_file_test(path, G_FILE_TEST_EXISTS) ? path : folder;
+  return access(asked, W_OK) == 0 || fail_file(path, error);
+}
+
 static gboolean delivery_open(Delivery *delivery, const LcipGraph *graph, const RunArgs *args,
                               GCancellable *cancellable, LcipCliJson *json, GError **error) {
   delivery->graph = graph;
@@ -70,6 +82,8 @@ static gboolean delivery_open(Delivery *delivery, const LcipGraph *graph, const 
   delivery->json = args->as_json ? json : NULL;
   delivery->outputs =
       g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)lcip_tensor_unref);
+  if (args->trace && !check_trace(args->trace, error))
+    return FALSE;
   if (args->output_dir && g_mkdir_with_parents(args->output_dir, 0777) != 0)
     return fail_file(args->output_dir, error);
   if (args->results && !(delivery->results = fopen(args->results, "we")))

@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-run-private.h"
+#include "lcip-io-private.h"
 #include "lcip-plan-private.h"
 
 #include <string.h>
@@ -307,7 +308,8 @@ gboolean lcip_run_write_trace(LcipRun *run, const char *path, GError **error) {
   for (guint i = 0; i < profilers->len; i++)
     lcip_profiler_write_trace(g_ptr_array_index(profilers, i), text, &first);
   g_string_append(text, "\n]}\n");
-  const gboolean ok = g_file_set_contents(path, text->str, (gssize)text->len, error);
+  const LcipIoChunk chunk = {text->str, text->len};
+  const gboolean ok = lcip_io_write(path, &chunk, 1, error);
   g_string_free(text, TRUE);
   return ok;
 }

@@ -25,7 +25,8 @@ typedef struct {
 } LcipIoChunk;
 
 /** lcip_io_write: writes the chunks one after another to a temporary file beside @path, syncs it,
- * renames it to @path and syncs the folder: afterwards @path holds either the old or the new. */
+ * renames it to @path and syncs the folder: afterwards @path holds either the old or the new. A
+ * device or a pipe is written to as it is. */
 gboolean lcip_io_write(const char *path, const LcipIoChunk *chunks, guint n, GError **error);
 
 /** lcip_io_sha256: of the file's bytes, 64 hex digits. Transfer full. */

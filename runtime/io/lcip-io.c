@@ -103,7 +103,27 @@ static mode_t mode_for(const char *path) {
   return 0666 & ~mask;
 }
 
+/* A device or a pipe is written to; a rename would put a file in its place. */
+static gboolean is_stream(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
+static gboolean write_stream(const char *path, const LcipIoChunk *chunks, guint n, GError **error) {
+  const int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  gboolean written = fd >= 0;
+  for (guint i = 0; written && i < n; i++)
+    written = write_all(fd, &chunks[i]);
+  const int write_errno = errno;
+  const gboolean closed = fd < 0 || close(fd) == 0;
+  if (written && closed)
+    return TRUE;
+  return fail_errno(error, path, "cannot be written", written ? errno : write_errno);
+}
+
 gboolean lcip_io_write(const char *path, const LcipIoChunk *chunks, guint n, GError **error) {
+  if (is_stream(path))
+    return write_stream(path, chunks, n, error);
   g_autofree char *temporary = g_strconcat(path, ".XXXXXX", NULL);
   const int fd = g_mkstemp_full(temporary, O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0)

@@ -435,8 +435,9 @@ static gboolean already_there(const char *path, const LcipWeightsImage *image) {
   return bytes && lcip_io_check_hash(path, bytes, image->sha256, LCIP_IO_HASH_ALWAYS, NULL);
 }
 
+/* @written: the file's path where it was not there already. */
 static gboolean write_weights(const LcipXmlWeights *weights, const char *path, char **name,
-                              char **hash, GError **error) {
+                              char **hash, char **written, GError **error) {
   g_autoptr(LcipWeightsImage) image =
       lcip_weights_image_new(weights->keys->len, (const char *const *)weights->keys->pdata,
                              (LcipTensor *const *)weights->tensors->pdata, error);
@@ -446,15 +447,26 @@ static gboolean write_weights(const LcipXmlWeights *weights, const char *path, c
   *name = weights_name_for(path, image->sha256);
   *hash = g_strdup(image->sha256);
   g_autofree char *file = g_build_filename(folder, *name, NULL);
-  return already_there(file, image) || lcip_io_write(file, image->chunks, image->n_chunks, error);
+  if (already_there(file, image))
+    return TRUE;
+  gboolean is_new = !g_file_test(file, G_FILE_TEST_EXISTS);
+  if (!lcip_io_write(file, image->chunks, image->n_chunks, error))
+    return FALSE;
+  *written = is_new ? g_steal_pointer(&file) : NULL;
+  return TRUE;
 }
 
 gboolean lcip_xml_write(const LcipGraph *graph, const char *path, GError **error) {
   g_autoptr(LcipXmlWeights) weights = lcip_xml_weights_new(graph);
-  g_autofree char *name = NULL, *hash = NULL;
-  if (weights->keys->len > 0 && !write_weights(weights, path, &name, &hash, error))
+  g_autofree char *name = NULL, *hash = NULL, *written = NULL;
+  if (weights->keys->len > 0 && !write_weights(weights, path, &name, &hash, &written, error))
     return FALSE;
   g_autofree char *text = document_text(graph, weights, name, hash);
   const LcipIoChunk chunk = {text, strlen(text)};
-  return lcip_io_write(path, &chunk, 1, error);
+  if (lcip_io_write(path, &chunk, 1, error))
+    return TRUE;
+  /* Weights without their graph would lie about for ever. */
+  if (written)
+    g_unlink(written);
+  return FALSE;
 }

@@ -113,6 +113,20 @@ static char *path_if_there(const char *folder, const char *sub, const char *name
   return NULL;
 }
 
+/* The program's own tree: installed and then moved as a whole, or a build folder in the sources. */
+static char *find_beside_program(const char *name) {
+  static const char *const folders[] = {"../share/lcip", "../share/lcip/graphs", "../../data",
+                                        "../../graphs",  "../../../data",        "../../../graphs"};
+  g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+  g_autofree char *folder = program ? g_path_get_dirname(program) : NULL;
+  for (gsize i = 0; folder && i < G_N_ELEMENTS(folders); i++) {
+    g_autofree char *path = path_if_there(folder, folders[i], name);
+    if (path)
+      return g_canonicalize_filename(path, NULL);
+  }
+  return NULL;
+}
+
 /* Uninstalled, data/ and graphs/ are folders of the source tree; "graphs/NAME" works as well as
  * "NAME" for what lies in graphs/. */
 char *lcip_data_path(const char *name) {
@@ -123,6 +137,8 @@ char *lcip_data_path(const char *name) {
     if (path)
       return path;
   }
-  char *path = path_if_there(LCIP_DATADIR, "graphs", name);
+  char *path = find_beside_program(name);
+  if (!path)
+    path = path_if_there(LCIP_DATADIR, "graphs", name);
   return path ? path : g_build_filename(LCIP_DATADIR, name, NULL);
 }

@@ -65,7 +65,8 @@ LcipTensor *lcip_media_source_next(LcipMediaSource *source, gint64 *timestamp_ns
 guint64 lcip_media_source_drops(LcipMediaSource *source);
 
 /** lcip_data_path: a file of data/ or graphs/ ("demo/astronaut.png"), uninstalled (LCIP_DATA_PATH
- * in the environment, set by `meson devenv` and ./run) or installed. Transfer full. */
+ * in the environment, set by `meson devenv` and ./run, else the sources around the program's build
+ * folder) or installed. Transfer full. */
 char *lcip_data_path(const char *name);
 
 G_END_DECLS

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lcip-io-private.h"
 #include "lcip-media-private.h"
 
 LcipTensor *lcip_picture_new(int width, int height) {
@@ -88,8 +89,7 @@ gboolean lcip_picture_save(const LcipTensor *picture, const char *path, GError *
     g_prefix_error(error, "%s: ", path);
     return FALSE;
   }
-  gsize n;
-  const char *data = g_bytes_get_data(png, &n);
-  return g_file_set_contents_full(path, data, (gssize)n, G_FILE_SET_CONTENTS_CONSISTENT, 0644,
-                                  error);
+  LcipIoChunk chunk;
+  chunk.data = g_bytes_get_data(png, &chunk.size_bytes);
+  return lcip_io_write(path, &chunk, 1, error);
 }

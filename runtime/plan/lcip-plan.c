@@ -60,20 +60,39 @@ static char *list_devices(void) {
   return g_string_free(text, FALSE);
 }
 
+static char *list_lanes(const LcipPlan *plan) {
+  GString *text = g_string_new(NULL);
+  for (guint i = 0; i < plan->lanes->len; i++) {
+    const LcipPlanLane *lane = plan->lanes->pdata[i];
+    g_string_append_printf(text, "%s%s (%s)", i ? ", " : "", lane->name,
+                           lcip_lane_kind_name(lane->kind));
+  }
+  return g_string_free(text, FALSE);
+}
+
+/* Why there is no device for @lane where that is known, as the end of a message. Transfer full. */
+static char *why_no_device(const LcipPlanLane *lane) {
+  const char *problem =
+      lane->kind == LCIP_LANE_OPENCL ? lcip_runtime_opencl_problem(lcip_runtime_get()) : NULL;
+  return problem ? g_strdup_printf("; OpenCL: %s", problem) : g_strdup("");
+}
+
 static void check_lane_in_use(LcipPlan *plan, int lane, GPtrArray *problems) {
   const LcipPlanLane *planned = plan->lanes->pdata[lane];
   if (planned->device && planned->device->kind == planned->kind)
     return;
   g_autofree char *devices = list_devices();
+  g_autofree char *lanes = list_lanes(plan);
+  g_autofree char *reason = why_no_device(planned);
   if (planned->device)
-    lcip_problems_add(problems, LCIP_PROBLEM_ERROR, NULL,
-                      "lane %s: expected a device of kind %s, found %s; devices here: %s",
-                      planned->name, lcip_lane_kind_name(planned->kind), planned->device->id,
-                      devices);
+    lcip_problems_add(
+        problems, LCIP_PROBLEM_ERROR, NULL,
+        "lane %s: expected a device of kind %s, found %s; lanes: %s; devices here: %s",
+        planned->name, lcip_lane_kind_name(planned->kind), planned->device->id, lanes, devices);
   else
     lcip_problems_add(problems, LCIP_PROBLEM_ERROR, NULL,
-                      "lane %s: no device of kind %s for it; devices here: %s", planned->name,
-                      lcip_lane_kind_name(planned->kind), devices);
+                      "lane %s: no device of kind %s for it; lanes: %s; devices here: %s%s",
+                      planned->name, lcip_lane_kind_name(planned->kind), lanes, devices, reason);
 }
 
 static void check_lanes(LcipPlan *plan, const LcipIr *ir, GPtrArray *problems) {
