@@ -62,6 +62,16 @@ static const KernelCase kernel_cases[] = {
     {"Conv", "f:1x8x8x8 c:16x8x1x1 c:16", "", "HardSigmoid"},
     {"Conv", "f:1x8x8x8 c:16x8x1x1 c:16", "", "Tanh Add"},
     {"Conv", "f:1x8x7x7 c:16x8x3x3 c:16", "pads=1 1 1 1", "Relu Add Clip"},
+    /* Winograd: tiles of each size, cut at the edges; tails of channels; padding of each side */
+    {"Conv", "f:1x16x12x12 c:16x16x3x3 c:16", "pads=1 1 1 1"},
+    {"Conv", "f:2x17x13x9 c:19x17x3x3 c:19", "pads=1 1 1 1", "Relu"},
+    {"Conv", "f:1x40x11x23 c:33x40x3x3", "pads=1 0 0 1", "Add Relu"},
+    {"Conv", "f:1x24x24x26 c:56x24x3x3 c:56", ""},
+    {"Conv", "f:1x32x31x33 c:48x32x3x3 c:48", "pads=2 1 0 2", "Sigmoid"},
+    {"Conv", "f:1x48x7x7 c:72x48x3x3 c:72", "pads=1 1 1 1", "Relu Add LeakyRelu"},
+    {"Conv", "f:3x64x5x3 c:64x64x3x3 c:64", "pads=1 1 1 1", "Clip"},
+    {"Conv", "f:1x16x60x60 c:20x16x3x3 c:20", "auto_pad=SAME_UPPER", "HardSigmoid"},
+    {"Conv", "f:1x128x7x7 c:96x128x3x3 c:96", "pads=1 1 1 1", "Add"},
 
     {"ConvTranspose", "f:1x3x4x5 c:3x4x2x2 c:4", "strides=2 2"},
     {"ConvTranspose", "f:1x16x5x5 c:16x1x2x2", "strides=2 2;auto_pad=SAME_UPPER"},
