@@ -63,10 +63,9 @@ static void collect_actors(LcipCanvas *self, gboolean whole_run) {
 void lcip_canvas_drag_start(LcipCanvas *self, gboolean whole_run) {
   guint n_lanes = self->graph->lanes->len;
   collect_actors(self, whole_run);
-  g_strfreev(self->drag.refusals);
-  self->drag.refusals = g_new0(char *, n_lanes + 1);
+  g_ptr_array_set_size(self->drag.refusals, 0);
   for (guint i = 0; i < n_lanes; i++)
-    self->drag.refusals[i] = lcip_canvas_refusal(self, self->drag.actors, i);
+    g_ptr_array_add(self->drag.refusals, lcip_canvas_refusal(self, self->drag.actors, i));
   self->drag.mode = CANVAS_DRAG_ACTORS;
   gtk_widget_set_cursor_from_name(GTK_WIDGET(self), "grabbing");
   lcip_canvas_drag_move(self);
@@ -107,7 +106,7 @@ void lcip_canvas_drag_drop(LcipCanvas *self) {
   double dx = (self->drag.x - self->drag.start_x) / self->zoom;
   double dy = (self->drag.y - self->drag.start_y) / self->zoom;
   g_autoptr(GArray) actors = g_array_copy(self->drag.actors);
-  g_autofree char *refusal = lane >= 0 ? g_strdup(self->drag.refusals[lane]) : NULL;
+  g_autofree char *refusal = lane >= 0 ? g_strdup(self->drag.refusals->pdata[lane]) : NULL;
   lcip_canvas_drag_cancel(self);
   if (lane < 0)
     return;

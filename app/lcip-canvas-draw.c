@@ -104,9 +104,11 @@ static void append_drag_bands(LcipCanvas *self, GtkSnapshot *snapshot) {
   for (guint i = 0; i < self->graph->lanes->len; i++) {
     graphene_rect_t rect = band_rect(self, i);
     GdkRGBA tint = palette->selection;
-    if (self->drag.refusals[i]) {
+    if (self->drag.refusals->pdata[i]) {
       gtk_snapshot_append_color(snapshot, &palette->veil, &rect);
-      append_pill(self, snapshot, self->drag.refusals[i], LCIP_CANVAS_HEADER_WIDTH + 24,
+      if ((int)i == self->drag.lane)
+        continue; /* said at the pointer */
+      append_pill(self, snapshot, self->drag.refusals->pdata[i], LCIP_CANVAS_HEADER_WIDTH + 24,
                   rect.origin.y + rect.size.height / 2, &palette->header, &palette->error);
     } else if ((int)i == self->drag.lane) {
       tint.alpha = 0.1f;
@@ -331,8 +333,8 @@ static char *drag_words(LcipCanvas *self) {
   if (self->drag.lane < 0)
     return g_strdup("Esc cancels");
   const LcipLane *lane = self->graph->lanes->pdata[self->drag.lane];
-  if (self->drag.refusals[self->drag.lane])
-    return g_strdup_printf("Not on %s", lane->name);
+  if (self->drag.refusals->pdata[self->drag.lane])
+    return g_strdup(self->drag.refusals->pdata[self->drag.lane]);
   if (self->drag.lane == home)
     return g_strdup("Place here");
   return n == 1 ? g_strdup_printf("Move to %s", lane->name)
@@ -345,7 +347,7 @@ static void append_drag(LcipCanvas *self, GtkSnapshot *snapshot) {
   append_drag_bands(self, snapshot);
   for (guint i = 0; i < self->drag.actors->len && i < MAX_GHOSTS; i++)
     append_ghost(self, snapshot, g_array_index(self->drag.actors, int, i), dx, dy);
-  gboolean refused = self->drag.lane >= 0 && self->drag.refusals[self->drag.lane];
+  gboolean refused = self->drag.lane >= 0 && self->drag.refusals->pdata[self->drag.lane];
   g_autofree char *words = drag_words(self);
   append_pill(self, snapshot, words, self->drag.x + 18, self->drag.y + 34,
               refused ? &palette->error : &palette->selection, &palette->selection_text);

@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 #define LCIP_CANVAS_HEADER_WIDTH 192
 #define LCIP_CANVAS_MIN_ZOOM 0.02
 #define LCIP_CANVAS_MAX_ZOOM 2.5
+#define LCIP_CANVAS_ZOOM_TITLE 0.62 /* from here on an actor shows everything */
 
 /* A lane's band, in canvas units. @content: where the layout's y 0 is. */
 typedef struct {
@@ -46,9 +47,9 @@ typedef struct {
   int bracket;             /* bracket, or -1 */
   gboolean extend;
   gboolean select_on_release;
-  GArray *actors;  /* int: what is dragged */
-  char **refusals; /* per lane why it cannot, or NULL */
-  int lane;        /* under the pointer, or -1 */
+  GArray *actors;      /* int: what is dragged */
+  GPtrArray *refusals; /* char: per lane why it cannot, or NULL */
+  int lane;            /* under the pointer, or -1 */
 } CanvasDrag;
 
 struct _LcipCanvas {

@@ -5,11 +5,10 @@
 #include <math.h>
 
 #define LANE_PADDING 14.0
-#define LANE_MIN_HEIGHT 128.0 /* on the screen, of a lane with actors: its header fits */
+#define LANE_MIN_HEIGHT 152.0 /* on the screen, of a lane with actors: its header fits */
 #define LANE_EMPTY_HEIGHT 92.0
 #define MARGIN_RIGHT 64.0
 #define ZOOM_BOX 0.34
-#define ZOOM_TITLE 0.62
 
 enum { PROP_0, PROP_HADJUSTMENT, PROP_VADJUSTMENT, PROP_HSCROLL_POLICY, PROP_VSCROLL_POLICY };
 enum {
@@ -217,9 +216,9 @@ static void canvas_measure(GtkWidget *widget, GtkOrientation orientation, int fo
 /* ---- zoom ---- */
 
 static LcipDetail detail_for(double zoom) {
-  return zoom < ZOOM_BOX     ? LCIP_DETAIL_BOX
-         : zoom < ZOOM_TITLE ? LCIP_DETAIL_TITLE
-                             : LCIP_DETAIL_FULL;
+  return zoom < ZOOM_BOX                 ? LCIP_DETAIL_BOX
+         : zoom < LCIP_CANVAS_ZOOM_TITLE ? LCIP_DETAIL_TITLE
+                                         : LCIP_DETAIL_FULL;
 }
 
 static void update_detail(LcipCanvas *self) {
@@ -287,36 +286,6 @@ void lcip_canvas_scroll_to(LcipCanvas *self, double left) {
     gtk_adjustment_set_value(adjustment, left * self->zoom);
 }
 
-/* ---- selection ---- */
-
-void lcip_canvas_selection_changed(LcipCanvas *self) {
-  gtk_widget_queue_draw(GTK_WIDGET(self));
-  g_signal_emit(self, signals[SIGNAL_SELECTION_CHANGED], 0);
-}
-
-void lcip_canvas_clear_selection(LcipCanvas *self) {
-  for (guint i = 0; i < self->actors->len; i++)
-    lcip_actor_widget_set_selected(lcip_canvas_actor(self, i), FALSE);
-}
-
-char **lcip_canvas_get_selection(LcipCanvas *self) {
-  g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-  for (guint i = 0; i < self->actors->len; i++)
-    if (lcip_actor_widget_get_selected(lcip_canvas_actor(self, i)))
-      g_strv_builder_add(builder, lcip_actor_widget_get_id(lcip_canvas_actor(self, i)));
-  return g_strv_builder_end(builder);
-}
-
-void lcip_canvas_select(LcipCanvas *self, const char *const *ids) {
-  lcip_canvas_clear_selection(self);
-  for (guint i = 0; ids && ids[i]; i++) {
-    int index = GPOINTER_TO_INT(g_hash_table_lookup(self->by_id, ids[i])) - 1;
-    if (index >= 0)
-      lcip_actor_widget_set_selected(lcip_canvas_actor(self, index), TRUE);
-  }
-  lcip_canvas_selection_changed(self);
-}
-
 /* Scrolls to the actor; it must be allocated before it can take the focus. */
 void lcip_canvas_focus_actor(LcipCanvas *self, int index) {
   GtkWidget *actor = self->actors->pdata[index];
@@ -326,79 +295,6 @@ void lcip_canvas_focus_actor(LcipCanvas *self, int index) {
   allocate_actor(self, index, gtk_widget_get_width(GTK_WIDGET(self)),
                  gtk_widget_get_height(GTK_WIDGET(self)));
   gtk_widget_grab_focus(actor);
-}
-
-void lcip_canvas_reveal(LcipCanvas *self, const char *id) {
-  int index = GPOINTER_TO_INT(g_hash_table_lookup(self->by_id, id)) - 1;
-  if (index < 0)
-    return;
-  if (self->zoom < ZOOM_TITLE)
-    lcip_canvas_set_zoom(self, 1);
-  lcip_canvas_select(self, (const char *const[]){id, NULL});
-  lcip_canvas_focus_actor(self, index);
-}
-
-/* ---- requests ---- */
-
-static char **ids_of(LcipCanvas *self, const GArray *actors) {
-  char **ids = g_new0(char *, actors->len + 1);
-  for (guint i = 0; i < actors->len; i++)
-    ids[i] =
-        g_strdup(lcip_actor_widget_get_id(lcip_canvas_actor(self, g_array_index(actors, int, i))));
-  return ids;
-}
-
-void lcip_canvas_emit_move(LcipCanvas *self, const GArray *actors, int lane) {
-  g_auto(GStrv) ids = ids_of(self, actors);
-  g_autofree char *name = g_strdup(((LcipLane *)self->graph->lanes->pdata[lane])->name);
-  g_signal_emit(self, signals[SIGNAL_MOVE_ACTORS], 0, ids, name);
-}
-
-void lcip_canvas_emit_place(LcipCanvas *self, const GArray *actors, double dx, double dy) {
-  g_auto(GStrv) ids = ids_of(self, actors);
-  g_signal_emit(self, signals[SIGNAL_PLACE_ACTORS], 0, ids, dx, dy);
-}
-
-void lcip_canvas_emit_refused(LcipCanvas *self, const char *why) {
-  g_signal_emit(self, signals[SIGNAL_REFUSED], 0, why);
-}
-
-char *lcip_canvas_refusal(LcipCanvas *self, const GArray *actors, int lane) {
-  const LcipLane *target = self->graph->lanes->pdata[lane];
-  for (guint i = 0; i < actors->len; i++) {
-    int actor = g_array_index(actors, int, i);
-    const char *why = NULL;
-    if (!lcip_lane_can_run(self->graph, actor, target->kind, &why))
-      return g_strdup_printf("%s: %s", lcip_actor_title(lcip_graph_actor(self->graph, actor)), why);
-  }
-  return NULL;
-}
-
-static GArray *selected_actors(LcipCanvas *self) {
-  GArray *actors = g_array_new(FALSE, FALSE, sizeof(int));
-  for (int i = 0; i < (int)self->actors->len; i++)
-    if (lcip_actor_widget_get_selected(lcip_canvas_actor(self, i)))
-      g_array_append_val(actors, i);
-  return actors;
-}
-
-void lcip_canvas_move_selection(LcipCanvas *self, int by) {
-  g_autoptr(GArray) actors = selected_actors(self);
-  if (!self->graph || actors->len == 0)
-    return;
-  g_autofree char *first_refusal = NULL;
-  int lane = self->layout->actors[g_array_index(actors, int, 0)].lane + by;
-  for (; lane >= 0 && lane < (int)self->graph->lanes->len; lane += by) {
-    g_autofree char *refusal = lcip_canvas_refusal(self, actors, lane);
-    if (!refusal) {
-      self->show_cursor = TRUE;
-      lcip_canvas_emit_move(self, actors, lane);
-      return;
-    }
-    if (!first_refusal)
-      first_refusal = g_steal_pointer(&refusal);
-  }
-  lcip_canvas_emit_refused(self, first_refusal ? first_refusal : "There is no further lane");
 }
 
 /* ---- graph ---- */
@@ -422,13 +318,14 @@ static void update_lanes(LcipCanvas *self) {
 }
 
 static GtkWidget *take_actor_widget(LcipCanvas *self, GHashTable *old, const LcipActor *actor) {
-  GtkWidget *widget = g_hash_table_lookup(old, actor->id);
-  if (widget) {
-    g_hash_table_steal(old, actor->id);
+  gpointer key, found;
+  if (g_hash_table_steal_extended(old, actor->id, &key, &found)) {
+    GtkWidget *widget = found;
+    g_free(key);
     lcip_actor_widget_set_actor(LCIP_ACTOR_WIDGET(widget), actor);
     return widget;
   }
-  widget = lcip_actor_widget_new(actor);
+  GtkWidget *widget = lcip_actor_widget_new(actor);
   lcip_actor_widget_set_detail(LCIP_ACTOR_WIDGET(widget), detail_for(self->zoom));
   gtk_widget_set_parent(widget, GTK_WIDGET(self));
   return widget;
@@ -621,11 +518,28 @@ static void canvas_finalize(GObject *object) {
   g_array_unref(self->lanes);
   g_array_unref(self->brackets);
   g_array_unref(self->drag.actors);
-  g_strfreev(self->drag.refusals);
+  g_ptr_array_unref(self->drag.refusals);
   g_free(self->step_of);
   g_free(self->fractions);
   g_free(self->cursor);
   G_OBJECT_CLASS(lcip_canvas_parent_class)->finalize(object);
+}
+
+/* Actors paint little; hovering says the rest: name, operator, lane, time. */
+static gboolean canvas_query_tooltip(GtkWidget *widget, int x, int y, gboolean keyboard,
+                                     GtkTooltip *tooltip) {
+  LcipCanvas *self = LCIP_CANVAS(widget);
+  int actor = self->layout && !keyboard && self->drag.mode == CANVAS_DRAG_NONE
+                  ? lcip_canvas_actor_at(self, x, y)
+                  : -1;
+  if (actor < 0)
+    return FALSE;
+  graphene_rect_t rect = lcip_canvas_box_rect(self, &self->layout->actors[actor]);
+  GdkRectangle area = {(int)rect.origin.x, (int)rect.origin.y, (int)rect.size.width,
+                       (int)rect.size.height};
+  gtk_tooltip_set_text(tooltip, lcip_actor_widget_get_label(lcip_canvas_actor(self, actor)));
+  gtk_tooltip_set_tip_area(tooltip, &area);
+  return TRUE;
 }
 
 static void add_signals(GType type) {
@@ -653,6 +567,7 @@ static void lcip_canvas_class_init(LcipCanvasClass *klass) {
   widget_class->size_allocate = canvas_size_allocate;
   widget_class->snapshot = lcip_canvas_snapshot;
   widget_class->focus = canvas_focus;
+  widget_class->query_tooltip = canvas_query_tooltip;
   g_object_class_override_property(object_class, PROP_HADJUSTMENT, "hadjustment");
   g_object_class_override_property(object_class, PROP_VADJUSTMENT, "vadjustment");
   g_object_class_override_property(object_class, PROP_HSCROLL_POLICY, "hscroll-policy");
@@ -670,7 +585,9 @@ static void lcip_canvas_init(LcipCanvas *self) {
   self->lanes = g_array_new(FALSE, TRUE, sizeof(CanvasLane));
   self->brackets = g_array_new(FALSE, TRUE, sizeof(CanvasBracket));
   self->drag.actors = g_array_new(FALSE, FALSE, sizeof(int));
+  self->drag.refusals = g_ptr_array_new_with_free_func(g_free);
   gtk_widget_set_focusable(GTK_WIDGET(self), TRUE);
+  gtk_widget_set_has_tooltip(GTK_WIDGET(self), TRUE);
   gtk_widget_set_overflow(GTK_WIDGET(self), GTK_OVERFLOW_HIDDEN);
   gtk_accessible_update_property(GTK_ACCESSIBLE(self), GTK_ACCESSIBLE_PROPERTY_LABEL,
                                  "Graph of actors", -1);

@@ -23,6 +23,7 @@ struct _LcipLaneHeader {
   GtkActionable *empty_button;
 
   guint index;
+  gboolean used;
 };
 
 G_DEFINE_FINAL_TYPE(LcipLaneHeader, lcip_lane_header, GTK_TYPE_WIDGET)
@@ -98,10 +99,13 @@ void lcip_lane_header_set_lane(LcipLaneHeader *self, const LcipLane *lane, guint
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }
 
+/* As the plan binds lanes: the device that the document hints at where it is here, else the first
+ * of the lane's kind. */
 const LcipDevice *lcip_lane_header_find_device(const LcipLane *lane) {
   LcipRuntime *runtime = lcip_runtime_get();
-  if (lane->device)
-    return lcip_runtime_find_device(runtime, lane->device);
+  const LcipDevice *hinted = lane->device ? lcip_runtime_find_device(runtime, lane->device) : NULL;
+  if (hinted && hinted->kind == lane->kind)
+    return hinted;
   const GPtrArray *devices = lcip_runtime_devices(runtime);
   for (guint i = 0; i < devices->len; i++)
     if (((const LcipDevice *)devices->pdata[i])->kind == lane->kind)
@@ -133,6 +137,7 @@ void lcip_lane_header_set_plan(LcipLaneHeader *self, const LcipDevice *device,
                                const LcipPlanLane *planned) {
   g_autofree char *name = device_words(device, planned);
   g_autofree char *memory = memory_words(device, planned);
+  self->used = planned && planned->n_steps > 0;
   gtk_label_set_text(self->device_label, name);
   gtk_widget_set_tooltip_text(GTK_WIDGET(self->device_label), name);
   gtk_label_set_text(self->memory_label, memory);
@@ -152,8 +157,8 @@ static char *extra_words(const char *one, const char *many, guint n, double ms) 
 
 void lcip_lane_header_set_profile(LcipLaneHeader *self, const LcipLaneProfile *profile,
                                   const LcipLaneExtra *extra) {
-  gtk_widget_set_visible(self->load_box, profile != NULL);
-  gtk_widget_set_visible(GTK_WIDGET(self->queue_label), profile != NULL);
+  gtk_widget_set_visible(self->load_box, profile != NULL && self->used);
+  gtk_widget_set_visible(GTK_WIDGET(self->queue_label), profile != NULL && self->used);
   gtk_widget_set_visible(self->warning_image, profile && profile->utilisation > 0.95);
   if (!profile)
     return;

@@ -63,6 +63,55 @@ void lcip_session_pin(LcipSession *self, const char *id, const char *kernel) {
   lcip_document_pin(self->document, id, kernel);
 }
 
+/* ---- mappings ---- */
+
+void lcip_session_set_mapping(LcipSession *self, const char *name) {
+  LcipGraph *graph = lcip_session_get_graph(self);
+  if (!graph || g_strcmp0(graph->active_mapping, name) == 0 ||
+      !lcip_graph_find_mapping(graph, name))
+    return;
+  LcipGraph *edited = lcip_graph_copy(graph);
+  g_free(edited->active_mapping);
+  edited->active_mapping = g_strdup(name);
+  g_autofree char *label = g_strdup_printf("Use Mapping %s", name);
+  apply_mapping(self, edited, label);
+}
+
+static void copy_strings(GHashTable *to, GHashTable *from) {
+  GHashTableIter iter;
+  gpointer key, value;
+  g_hash_table_iter_init(&iter, from);
+  while (g_hash_table_iter_next(&iter, &key, &value))
+    g_hash_table_insert(to, g_strdup(key), g_strdup(value));
+}
+
+static char *free_mapping_name(const LcipGraph *graph, const char *wish) {
+  for (guint i = 2;; i++) {
+    g_autofree char *name = g_strdup_printf("%s %u", wish, i);
+    gboolean taken = FALSE;
+    for (guint j = 0; j < graph->mappings->len; j++)
+      taken |= g_str_equal(((LcipMapping *)graph->mappings->pdata[j])->name, name);
+    if (!taken)
+      return g_steal_pointer(&name);
+  }
+}
+
+void lcip_session_copy_mapping(LcipSession *self) {
+  LcipGraph *graph = lcip_session_get_graph(self);
+  if (!graph)
+    return;
+  LcipGraph *edited = lcip_graph_copy(graph);
+  const LcipMapping *from = lcip_graph_find_mapping(edited, NULL);
+  g_autofree char *name = free_mapping_name(edited, from->name);
+  LcipMapping *to = lcip_graph_add_mapping(edited, name);
+  copy_strings(to->lanes, from->lanes);
+  copy_strings(to->pins, from->pins);
+  copy_strings(to->fallbacks, from->fallbacks);
+  g_free(edited->active_mapping);
+  edited->active_mapping = g_strdup(name);
+  lcip_document_apply(self->document, edited, "Copy Mapping", NULL);
+}
+
 /* ---- lanes ---- */
 
 static char *free_lane_name(const LcipGraph *graph, const LcipDevice *device) {

@@ -57,6 +57,7 @@ static void plan_done(GObject *object, GAsyncResult *result, gpointer data) {
   PlanJob *job = g_task_get_task_data(G_TASK(result));
   g_autoptr(GError) error = NULL;
   g_autoptr(LcipPlan) plan = g_task_propagate_pointer(G_TASK(result), &error);
+  lcip_session_release();
   self->planning = FALSE;
   gboolean again = self->plan_again;
   if (job->generation == self->generation) {
@@ -92,6 +93,7 @@ void lcip_session_queue_plan(LcipSession *self) {
   self->planning = TRUE;
   g_autoptr(GTask) task = g_task_new(self, NULL, plan_done, NULL);
   g_task_set_task_data(task, job, (GDestroyNotify)plan_job_free);
+  lcip_session_hold();
   g_task_run_in_thread(task, plan_thread);
 }
 

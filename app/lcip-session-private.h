@@ -57,6 +57,10 @@ typedef enum {
 } SessionSignal;
 
 /* lcip-session.c */
+/* While a worker thread is busy the program must not end under it: hold before, release in the main
+ * thread when it is done. */
+void lcip_session_hold(void);
+void lcip_session_release(void);
 void lcip_session_emit(LcipSession *session, SessionSignal signal);
 void lcip_session_emit_message(LcipSession *session, const char *text);
 void lcip_session_emit_failed(LcipSession *session, const char *title, const char *why);

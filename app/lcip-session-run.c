@@ -280,6 +280,7 @@ static void start_done(GObject *object, GAsyncResult *result, gpointer data) {
   StartJob *job = g_task_get_task_data(G_TASK(result));
   g_autoptr(GError) error = NULL;
   gboolean started = g_task_propagate_boolean(G_TASK(result), &error);
+  lcip_session_release();
   gboolean unwanted = self->stop_wanted || job->generation != self->generation;
   self->stop_wanted = FALSE;
   if (job->generation == self->generation && job->problems->len > 0) {
@@ -327,6 +328,7 @@ void lcip_session_run(LcipSession *self) {
   lcip_session_emit(self, SESSION_STATE_CHANGED);
   g_autoptr(GTask) task = g_task_new(self, NULL, start_done, NULL);
   g_task_set_task_data(task, job, (GDestroyNotify)start_job_free);
+  lcip_session_hold();
   g_task_run_in_thread(task, start_thread);
 }
 
@@ -356,6 +358,7 @@ static void stop_job_free(StopJob *job) {
 
 static void stop_done(GObject *object, GAsyncResult *result, gpointer data) {
   LcipSession *self = LCIP_SESSION(object);
+  lcip_session_release();
   self->state = LCIP_SESSION_STOPPED;
   slot_clear(self->slot);
   lcip_session_emit(self, SESSION_STATE_CHANGED);
@@ -384,6 +387,7 @@ void lcip_session_stop(LcipSession *self) {
   lcip_session_emit(self, SESSION_STATE_CHANGED);
   g_autoptr(GTask) task = g_task_new(self, NULL, stop_done, NULL);
   g_task_set_task_data(task, job, (GDestroyNotify)stop_job_free);
+  lcip_session_hold();
   g_task_run_in_thread(task, stop_thread);
 }
 

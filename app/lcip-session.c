@@ -23,6 +23,18 @@ void lcip_session_emit_failed(LcipSession *self, const char *title, const char *
   g_signal_emit(self, signals[SESSION_FAILED], 0, title, why);
 }
 
+void lcip_session_hold(void) {
+  GApplication *application = g_application_get_default();
+  if (application)
+    g_application_hold(application);
+}
+
+void lcip_session_release(void) {
+  GApplication *application = g_application_get_default();
+  if (application)
+    g_application_release(application);
+}
+
 /* ---- document ---- */
 
 LcipDocument *lcip_session_get_document(LcipSession *self) {
@@ -133,11 +145,12 @@ static void load_done(GObject *object, GAsyncResult *result, gpointer data) {
   GTask *task = G_TASK(result);
   g_autoptr(GError) error = NULL;
   g_autoptr(LcipGraph) graph = g_task_propagate_pointer(task, &error);
+  lcip_session_release();
   if (g_task_get_cancellable(task) != self->loading)
     return; /* another file was asked for since */
   g_clear_object(&self->loading);
   if (!graph) {
-    lcip_session_emit(self, SESSION_DOCUMENT_CHANGED);
+    lcip_session_emit(self, SESSION_STATE_CHANGED);
     lcip_session_emit_failed(self, "Could Not Open File", error->message);
     return;
   }
@@ -163,6 +176,7 @@ void lcip_session_open(LcipSession *self, GFile *file, gboolean as_copy) {
   self->loading = g_cancellable_new();
   g_autoptr(GTask) task = g_task_new(self, self->loading, load_done, NULL);
   g_task_set_task_data(task, job, (GDestroyNotify)load_job_free);
+  lcip_session_hold();
   g_task_run_in_thread(task, load_thread);
   lcip_session_emit(self, SESSION_STATE_CHANGED);
 }
@@ -206,6 +220,7 @@ static void save_done(GObject *object, GAsyncResult *result, gpointer data) {
   LcipSession *self = LCIP_SESSION(object);
   SaveJob *job = g_task_get_task_data(G_TASK(result));
   g_autoptr(GError) error = NULL;
+  lcip_session_release();
   if (g_task_propagate_boolean(G_TASK(result), &error)) {
     g_autofree char *name = g_file_get_basename(job->file);
     lcip_document_set_file(job->document, job->file);
@@ -228,6 +243,7 @@ void lcip_session_save(LcipSession *self, GFile *file, LcipSaveFunc done, gpoint
   job->data = data;
   g_autoptr(GTask) task = g_task_new(self, NULL, save_done, NULL);
   g_task_set_task_data(task, job, (GDestroyNotify)save_job_free);
+  lcip_session_hold();
   g_task_run_in_thread(task, save_thread);
 }
 

@@ -71,6 +71,10 @@ void lcip_session_add_lane(LcipSession *session, const LcipDevice *device);
 void lcip_session_remove_lane(LcipSession *session, const char *lane);
 /** lcip_session_empty_lane: all actors of @lane to the first CPU lane. */
 void lcip_session_empty_lane(LcipSession *session, const char *lane);
+/** lcip_session_set_mapping: shows, plans and runs another of the document's mappings. */
+void lcip_session_set_mapping(LcipSession *session, const char *name);
+/** lcip_session_copy_mapping: a new mapping, in use from now on, that begins as the present one. */
+void lcip_session_copy_mapping(LcipSession *session);
 /** lcip_session_tidy: forgets the positions of actors placed by hand. */
 void lcip_session_tidy(LcipSession *session);
 

@@ -54,6 +54,14 @@ static void action_revert(GSimpleAction *action, GVariant *parameter, gpointer d
   lcip_session_revert_change(((LcipWindow *)data)->session);
 }
 
+static void action_mapping(GSimpleAction *action, GVariant *parameter, gpointer data) {
+  lcip_session_set_mapping(((LcipWindow *)data)->session, g_variant_get_string(parameter, NULL));
+}
+
+static void action_copy_mapping(GSimpleAction *action, GVariant *parameter, gpointer data) {
+  lcip_session_copy_mapping(((LcipWindow *)data)->session);
+}
+
 /* ---- lanes ---- */
 
 static void action_add_lane(GSimpleAction *action, GVariant *parameter, gpointer data) {
@@ -134,6 +142,24 @@ void lcip_window_fill_lane_menu(LcipWindow *self) {
   gtk_menu_button_set_menu_model(self->add_lane_button, G_MENU_MODEL(menu));
 }
 
+void lcip_window_fill_mapping_menu(LcipWindow *self) {
+  LcipGraph *graph = lcip_session_get_graph(self->session);
+  g_autoptr(GMenu) menu = g_menu_new();
+  g_autoptr(GMenu) names = g_menu_new();
+  g_autoptr(GMenu) more = g_menu_new();
+  for (guint i = 0; graph && i < graph->mappings->len; i++) {
+    const char *name = ((LcipMapping *)graph->mappings->pdata[i])->name;
+    menu_append(names, name, "win.mapping", name);
+  }
+  g_menu_append(more, "Copy Mapping", "win.copy-mapping");
+  g_menu_append_section(menu, "Mappings of This Document", G_MENU_MODEL(names));
+  g_menu_append_section(menu, NULL, G_MENU_MODEL(more));
+  gtk_menu_button_set_menu_model(self->mapping_button, G_MENU_MODEL(menu));
+  g_autofree char *label =
+      g_strdup_printf("Mapping: %s", graph && graph->active_mapping ? graph->active_mapping : "–");
+  gtk_menu_button_set_label(self->mapping_button, label);
+}
+
 /* ---- run ---- */
 
 static void action_run(GSimpleAction *action, GVariant *parameter, gpointer data) {
@@ -176,6 +202,8 @@ static const GActionEntry entries[] = {
     {.name = "undo", .activate = action_undo},
     {.name = "redo", .activate = action_redo},
     {.name = "tidy", .activate = action_tidy},
+    {.name = "mapping", .activate = action_mapping, .parameter_type = "s"},
+    {.name = "copy-mapping", .activate = action_copy_mapping},
     {.name = "move-selection", .activate = action_move_selection, .parameter_type = "i"},
     {.name = "revert", .activate = action_revert},
     {.name = "add-lane", .activate = action_add_lane, .parameter_type = "s"},

@@ -263,7 +263,7 @@ void lcip_window_fill_examples(LcipWindow *self) {
 
 static gboolean file_dropped(GtkDropTarget *target, const GValue *value, double x, double y,
                              LcipWindow *self) {
-  GSList *files = g_value_get_boxed(value);
+  g_autoptr(GSList) files = gdk_file_list_get_files(g_value_get_boxed(value));
   if (!files)
     return FALSE;
   lcip_window_open(self, files->data, FALSE, FALSE);

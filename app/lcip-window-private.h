@@ -37,6 +37,7 @@ struct _LcipWindow {
   GtkLabel *latency_label;
   AdwSplitButton *save_button;
   GtkMenuButton *add_lane_button;
+  GtkMenuButton *mapping_button;
   GtkWidget *undo_button;
   GtkWidget *redo_button;
   GtkWidget *examples_box;
@@ -57,6 +58,7 @@ struct _LcipWindow {
 void lcip_window_add_actions(LcipWindow *window);
 void lcip_window_update_actions(LcipWindow *window);
 void lcip_window_fill_lane_menu(LcipWindow *window);
+void lcip_window_fill_mapping_menu(LcipWindow *window);
 
 /* lcip-window-files.c */
 typedef void (*LcipWindowFunc)(LcipWindow *window, gpointer data);

@@ -109,6 +109,7 @@ static void document_changed(LcipWindow *self) {
   lcip_canvas_scroll_to(self->canvas, 0);
   lcip_connect_card_offer(self->connect_card);
   update_title(self);
+  lcip_window_fill_mapping_menu(self);
   update_page(self);
   update_stats(self);
   update_problems(self);
@@ -123,6 +124,7 @@ static void graph_changed(LcipWindow *self) {
   lcip_canvas_set_graph(self->canvas, lcip_session_get_graph(self->session));
   gtk_widget_set_visible(self->planning_spinner, TRUE);
   update_title(self);
+  lcip_window_fill_mapping_menu(self);
   lcip_window_update_actions(self);
 }
 
@@ -148,6 +150,9 @@ static void show_message(LcipWindow *self, const char *text) {
 }
 
 static void show_failure(LcipWindow *self, const char *title, const char *why) {
+  self->run_when_open = FALSE;
+  if (lcip_problems_have_errors(lcip_session_get_problems(self->session)))
+    gtk_revealer_set_reveal_child(self->problems_revealer, TRUE);
   GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(self), title, why);
   adw_message_dialog_add_response(ADW_MESSAGE_DIALOG(dialog), "close", "_Close");
   gtk_window_present(GTK_WINDOW(dialog));
@@ -286,6 +291,7 @@ static void bind_children(GtkWidgetClass *widget_class) {
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, latency_label);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, save_button);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, add_lane_button);
+  gtk_widget_class_bind_template_child(widget_class, LcipWindow, mapping_button);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, undo_button);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, redo_button);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, examples_box);

@@ -229,6 +229,7 @@ int main(int argc, char **argv) {
   g_autofree char *path = argc > 1 ? g_strdup(argv[1]) : lcip_data_path("blazeface-back.xml");
   g_print("%s for %g minutes, another mapping every %g s, seed %" G_GINT64_FORMAT "\n", path,
           args.minutes, args.remap_seconds, args.seed);
+  lcip_runtime_compact_memory(); /* as the editor does */
   g_mutex_init(&soak.lock);
   g_cond_init(&soak.delivered);
   gboolean ok = soak_graph(path, &args, &soak, &drops, &error);

@@ -148,6 +148,29 @@ static void test_input_shape(void) {
   g_assert_true(lcip_shape_equal(&analysis->specs[relu][0].shape, &given));
 }
 
+/* Positions in a constant are a constant of the size that they have. */
+static void test_fold_data_dependent(void) {
+  const gint64 values[] = {0, 3, 0, 5};
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  const int positions = add(graph, "NonZero", "positions", 1);
+  const int size = add(graph, "Shape", "size", 1);
+  constant(graph, positions, 0, lcip_tensor_new_i64(G_N_ELEMENTS(values), values));
+  connect(graph, positions, 0, size, 0);
+  lcip_graph_add_output(graph, "y", "y", (LcipTensorSpec){0});
+  connect(graph, size, 0, LCIP_NO_ACTOR, 0);
+  g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  g_assert_nonnull(analysis);
+  g_assert_cmpuint(problems->len, ==, 0);
+  const LcipTensor *found = analysis->values[positions][0];
+  g_assert_nonnull(found);
+  g_assert_cmpint(lcip_shape_count(&analysis->specs[positions][0].shape), ==, 2);
+  g_assert_cmpint(lcip_tensor_get_i64(found, 0), ==, 1);
+  g_assert_cmpint(lcip_tensor_get_i64(found, 1), ==, 3);
+  g_assert_nonnull(analysis->values[size][0]);
+  g_assert_cmpint(lcip_tensor_get_i64(analysis->values[size][0], 1), ==, 2);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/analysis/rates/solution", test_rates_solution);
@@ -155,6 +178,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/analysis/rates/deadlock", test_rates_deadlock);
   g_test_add_func("/analysis/cycle", test_cycle);
   g_test_add_func("/analysis/shape-arithmetic", test_shape_arithmetic);
+  g_test_add_func("/analysis/fold-data-dependent", test_fold_data_dependent);
   g_test_add_func("/analysis/problems", test_problems);
   g_test_add_func("/analysis/input-shape", test_input_shape);
   return g_test_run();

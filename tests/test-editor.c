@@ -42,11 +42,13 @@ static gboolean is_planned(void) {
          lcip_plan_graph(plan) == lcip_session_get_graph(session);
 }
 
+/* The canvas has given its lanes and actors their places. */
 static gboolean is_allocated(void) {
   graphene_rect_t rect;
-  const LcipActor *first = lcip_graph_actor(lcip_session_get_graph(session), 0);
+  const LcipGraph *graph = lcip_session_get_graph(session);
+  const LcipLane *first = graph->lanes->pdata[0];
   return gtk_widget_get_width(GTK_WIDGET(canvas)) > 0 &&
-         lcip_canvas_get_actor_rect(canvas, first->id, &rect) && rect.size.width > 0;
+         lcip_canvas_get_lane_rect(canvas, first->name, &rect) && rect.size.height > 0;
 }
 
 static char *example_path(void) {
@@ -240,6 +242,23 @@ static void test_lanes(void) {
   g_assert_cmpuint(lcip_session_get_graph(session)->lanes->len, ==, n);
 }
 
+static void test_mappings(void) {
+  open_example();
+  LcipGraph *graph = lcip_session_get_graph(session);
+  g_autofree char *first = g_strdup(graph->active_mapping);
+  guint n = graph->mappings->len;
+  activate("win.copy-mapping", NULL);
+  graph = lcip_session_get_graph(session);
+  g_assert_cmpuint(graph->mappings->len, ==, n + 1);
+  g_assert_cmpstr(graph->active_mapping, !=, first);
+  g_autofree char *conv = g_strdup(actor_of("Conv"));
+  g_autofree char *home = g_strdup(lane_of(conv));
+  lcip_session_move_actors(session, (const char *const[]){conv, NULL}, second_lane());
+  g_assert_cmpstr(lane_of(conv), ==, second_lane());
+  activate("win.mapping", g_variant_new_string(first));
+  g_assert_cmpstr(lane_of(conv), ==, home);
+}
+
 static void test_attributes(void) {
   open_example();
   g_autofree char *nms = g_strdup(actor_of("NonMaxSuppression"));
@@ -381,6 +400,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/editor/drag-to-lane", test_drag_to_lane);
   g_test_add_func("/editor/drag-in-lane", test_drag_in_lane);
   g_test_add_func("/editor/lanes", test_lanes);
+  g_test_add_func("/editor/mappings", test_mappings);
   g_test_add_func("/editor/attributes", test_attributes);
   g_test_add_func("/editor/save", test_save);
   g_test_add_func("/editor/close-asks", test_close_asks);

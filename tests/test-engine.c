@@ -217,6 +217,7 @@ static LcipPlanWork *add_step(TestPlan *test, int segment, LcipPlanStepKind kind
                           .inputs = specs,
                           .outputs = specs + 2,
                           .n_inputs = (guint)((in0 >= 0) + (in1 >= 0)),
+                          .n_anchor_inputs = (guint)((in0 >= 0) + (in1 >= 0)),
                           .n_outputs = out >= 0};
   step->title = keep(test, g_strdup_printf("step %u", test->plan.steps->len));
   step->kernel = kernel;
@@ -575,6 +576,25 @@ static void check_dynamic(const LcipFrame *frame, gpointer data) {
 }
 
 /* A data-dependent size goes on through a plain step on another lane, by inference. */
+/* A segment that nobody waits for (its result is kept for a preview) holds up the others by its
+ * full channel alone, and must wake them when there is room again. */
+static void test_dead_end(void) {
+  g_autoptr(TestPlan) test = test_plan_new(3);
+  const int x = add_source(test);
+  const int s1 = add_segment(test, LCIP_SEGMENT_WORK, 0), a = add_token(test, s1);
+  const int s2 = add_segment(test, LCIP_SEGMENT_WORK, 1);
+  const int s3 = add_segment(test, LCIP_SEGMENT_WORK, 2);
+  add_kernel(test, s1, &kernel_add_one, x, -1, a);
+  add_kernel(test, s2, &kernel_add_one, a, -1, add_tensor(test, LCIP_STORE_ARENA, s2));
+  add_kernel(test, s3, &kernel_add_one, x, -1, add_tensor(test, LCIP_STORE_ARENA, s3));
+  add_channel(test, x, 0, s1, 0);
+  add_channel(test, x, 0, s3, 0);
+  add_channel(test, a, s1, s2, 0);
+  add_sink(test, a);
+  Collector collector = {.offset = 1};
+  run_all(test, &collector, 10000, (LcipRunOptions){.frames_in_flight = 2});
+}
+
 static void test_dynamic_shapes(void) {
   const LcipKernel *kernels[] = {&kernel_dynamic, &kernel_add_one};
   g_autoptr(TestPlan) test = chain_plan(2, 2, lanes_two, kernels);
@@ -1108,6 +1128,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/engine/order/streams", test_order_streams);
   g_test_add_func("/engine/order/n-frames", test_n_frames);
   g_test_add_func("/engine/order/fan-out", test_fan_out);
+  g_test_add_func("/engine/order/dead-end", test_dead_end);
   g_test_add_func("/engine/shapes/dynamic", test_dynamic_shapes);
   g_test_add_func("/engine/shapes/too-large", test_dynamic_too_large);
   g_test_add_func("/engine/shapes/view-at-sink", test_view_at_sink);

@@ -187,6 +187,24 @@ static void test_pinned(void) {
   g_assert_cmpint(actor(plan, "conv_b")->step, !=, actor(plan, "sum")->step);
 }
 
+static LcipNumerics numerics_of(const LcipPlan *plan, const char *id) {
+  return lcip_plan_step(plan, (guint)actor(plan, id)->step)->kernel->numerics;
+}
+
+/* Winograd where it pays; never in a pinned plan, unless an actor's pin asks for it. */
+static void test_pinned_numerics(void) {
+  g_autoptr(LcipGraph) graph = new_graph(64, 28);
+  connect(graph, add_conv(graph, "conv", LCIP_NO_ACTOR, 64, 3), LCIP_NO_ACTOR, 0);
+  g_autoptr(LcipPlan) free_plan = compile(graph, &(LcipPlanOptions){0});
+  g_autoptr(LcipPlan) pinned_plan = compile(graph, &(LcipPlanOptions){.pinned = TRUE});
+  g_assert_cmpint(numerics_of(free_plan, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(numerics_of(pinned_plan, "conv"), <, LCIP_NUMERICS_WINOGRAD);
+  const LcipPlanStep *step = lcip_plan_step(free_plan, (guint)actor(free_plan, "conv")->step);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "conv", step->kernel->name);
+  g_autoptr(LcipPlan) actor_plan = compile(graph, &(LcipPlanOptions){.pinned = TRUE});
+  g_assert_cmpint(numerics_of(actor_plan, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
+}
+
 static void test_keep(void) {
   g_autoptr(LcipGraph) graph = residual_graph();
   g_autoptr(GPtrArray) keep = g_ptr_array_new();
@@ -346,6 +364,7 @@ int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/plan/fusion", test_fusion);
   g_test_add_func("/plan/pinned", test_pinned);
+  g_test_add_func("/plan/pinned-numerics", test_pinned_numerics);
   g_test_add_func("/plan/keep", test_keep);
   g_test_add_func("/plan/no-fusion-across-lanes", test_no_fusion_across_lanes);
   g_test_add_func("/plan/fold-affine", test_fold_affine);

@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-kernel.h"
+#include "lcip-memory.h"
 #include "lcip-tables.h"
 
 #include <stdlib.h>
@@ -12,13 +13,9 @@ struct _LcipBlob {
 };
 
 LcipBlob *lcip_blob_new(gsize size_bytes) {
-  if (size_bytes > G_MAXSSIZE - LCIP_TENSOR_ALIGN)
-    return NULL;
-  const gsize padded = (size_bytes / LCIP_TENSOR_ALIGN + 1) * LCIP_TENSOR_ALIGN;
-  void *data = aligned_alloc(LCIP_TENSOR_ALIGN, padded);
+  void *data = lcip_memory_alloc(size_bytes);
   if (!data)
     return NULL;
-  memset(data, 0, padded);
   LcipBlob *blob = g_new0(LcipBlob, 1);
   g_atomic_ref_count_init(&blob->refs);
   blob->size_bytes = size_bytes;
@@ -38,7 +35,7 @@ gboolean lcip_blob_is_shared(const LcipBlob *blob) {
 void lcip_blob_unref(LcipBlob *blob) {
   if (!g_atomic_ref_count_dec(&blob->refs))
     return;
-  free(blob->data);
+  lcip_memory_free(blob->data, blob->size_bytes);
   g_free(blob);
 }
 
@@ -110,7 +107,7 @@ void lcip_formats_dense(const LcipStep *step, LcipPortFormats *formats) {
 gboolean lcip_step_all_f32(const LcipStep *step, guint64 skip_mask) {
   for (guint i = 0; i < step->n_inputs; i++) {
     const gboolean skip = i < 64 && (skip_mask >> i & 1);
-    if (!skip && lcip_step_has_input(step, i) && step->inputs[i].type != LCIP_TYPE_F32)
+    if (!skip && step->inputs[i].type != LCIP_TYPE_NONE && step->inputs[i].type != LCIP_TYPE_F32)
       return FALSE;
   }
   for (guint i = 0; i < step->n_outputs; i++)

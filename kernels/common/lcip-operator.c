@@ -115,7 +115,7 @@ void lcip_operator_cost(const LcipStep *step, LcipCost *cost) {
 }
 
 gboolean lcip_step_has_input(const LcipStep *step, guint i) {
-  return i < step->n_inputs && step->inputs[i].type != LCIP_TYPE_NONE;
+  return i < step->n_anchor_inputs && step->inputs[i].type != LCIP_TYPE_NONE;
 }
 
 gboolean lcip_step_is(const LcipStep *step, const char *name) {

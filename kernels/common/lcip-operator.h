@@ -191,7 +191,8 @@ struct _LcipStep {
   LcipEpilogue epilogues[LCIP_MAX_EPILOGUES];
 };
 
-/** lcip_step_has_input: input @i exists and is not absent. */
+/** lcip_step_has_input: input @i of the anchor exists and is not absent. Side inputs of epilogues,
+ * which follow, are no inputs of the anchor. */
 gboolean lcip_step_has_input(const LcipStep *step, guint i);
 /** lcip_step_is: the anchor is @domain's @name. */
 gboolean lcip_step_is(const LcipStep *step, const char *name);

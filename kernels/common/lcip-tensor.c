@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-memory.h"
 #include "lcip-tensor.h"
 
 #include <stdarg.h>
@@ -146,14 +147,11 @@ LcipTensor *lcip_tensor_new(const LcipTensorSpec *spec) {
   LcipTensor *tensor = tensor_alloc(spec);
   if (!tensor)
     return NULL;
-  const gsize padded =
-      (tensor->size_bytes + LCIP_TENSOR_ALIGN) / LCIP_TENSOR_ALIGN * LCIP_TENSOR_ALIGN;
-  tensor->allocated = aligned_alloc(LCIP_TENSOR_ALIGN, padded);
+  tensor->allocated = lcip_memory_alloc(tensor->size_bytes);
   if (!tensor->allocated) {
     g_free(tensor);
     return NULL;
   }
-  memset(tensor->allocated, 0, padded);
   tensor->data = tensor->allocated;
   return tensor;
 }
@@ -197,7 +195,7 @@ gboolean lcip_tensor_is_shared(const LcipTensor *tensor) {
 void lcip_tensor_unref(LcipTensor *tensor) {
   if (atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1)
     return;
-  free(tensor->allocated);
+  lcip_memory_free(tensor->allocated, tensor->size_bytes);
   g_clear_pointer(&tensor->bytes, g_bytes_unref);
   g_free(tensor);
 }

@@ -1,7 +1,7 @@
 #include "config.h"
 
 #include "lcip-broadcast.h"
-#include "lcip-infer.h"
+#include "lcip-element.h"
 
 #include <math.h>
 
@@ -103,28 +103,54 @@ static void row_f32(BinaryKind kind, const float *a, gsize sa, const float *b, g
 INTEGER_ROWS(i64, gint64, guint64)
 INTEGER_ROWS(i32, gint32, guint32)
 
-static void row_pow_i64(const float *a, gsize sa, const gint64 *b, gsize sb, float *out, gsize n) {
-  for (gsize i = 0; i < n; i++)
-    out[i] = powf(a[i * sa], (float)b[i * sb]);
+/* Operands of other types, and Pow of integers or with an exponent of its own type. */
+static gint64 combine_ints(BinaryKind kind, LcipType type, gint64 x, gint64 y) {
+  const gboolean is_unsigned = type == LCIP_TYPE_U64;
+  const gboolean less = is_unsigned ? (guint64)x < (guint64)y : x < y;
+  switch (kind) {
+  case BINARY_ADD:
+    return (gint64)((guint64)x + (guint64)y);
+  case BINARY_SUB:
+    return (gint64)((guint64)x - (guint64)y);
+  case BINARY_MUL:
+    return (gint64)((guint64)x * (guint64)y);
+  case BINARY_DIV:
+    return is_unsigned && y != 0 ? (gint64)((guint64)x / (guint64)y) : divide_i64(x, y);
+  case BINARY_MIN:
+    return less ? x : y;
+  case BINARY_MAX:
+    return less ? y : x;
+  default:
+    return 0;
+  }
 }
 
-static void row_pow_i32(const float *a, gsize sa, const gint32 *b, gsize sb, float *out, gsize n) {
-  for (gsize i = 0; i < n; i++)
-    out[i] = powf(a[i * sa], (float)b[i * sb]);
+static void row_any(const BinaryJob *job, const void *a, gsize sa, const void *b, gsize sb,
+                    void *out, gsize n) {
+  for (gsize i = 0; i < n; i++) {
+    if (job->kind == BINARY_POW)
+      lcip_element_set_float(job->type, out, i,
+                             pow(lcip_element_float(job->type, a, i * sa),
+                                 lcip_element_float(job->exponent_type, b, i * sb)));
+    else
+      lcip_element_set_int(job->type, out, i,
+                           combine_ints(job->kind, job->type,
+                                        lcip_element_int(job->type, a, i * sa),
+                                        lcip_element_int(job->type, b, i * sb)));
+  }
 }
 
 static void binary_row(const BinaryJob *job, const char *a, const char *b, char *out, gsize n) {
   const gsize sa = (gsize)job->broadcast.row_strides[0], sb = (gsize)job->broadcast.row_strides[1];
-  if (job->type == LCIP_TYPE_I64)
-    row_i64(job->kind, (const gint64 *)a, sa, (const gint64 *)b, sb, (gint64 *)out, n);
-  else if (job->type == LCIP_TYPE_I32)
-    row_i32(job->kind, (const gint32 *)a, sa, (const gint32 *)b, sb, (gint32 *)out, n);
-  else if (job->exponent_type == LCIP_TYPE_I64)
-    row_pow_i64((const float *)a, sa, (const gint64 *)b, sb, (float *)out, n);
-  else if (job->exponent_type == LCIP_TYPE_I32)
-    row_pow_i32((const float *)a, sa, (const gint32 *)b, sb, (float *)out, n);
-  else
+  const gboolean same = job->type == job->exponent_type;
+  if (same && job->type == LCIP_TYPE_F32)
     row_f32(job->kind, (const float *)a, sa, (const float *)b, sb, (float *)out, n);
+  else if (job->type == LCIP_TYPE_I64 && job->kind != BINARY_POW)
+    row_i64(job->kind, (const gint64 *)a, sa, (const gint64 *)b, sb, (gint64 *)out, n);
+  else if (job->type == LCIP_TYPE_I32 && job->kind != BINARY_POW)
+    row_i32(job->kind, (const gint32 *)a, sa, (const gint32 *)b, sb, (gint32 *)out, n);
+  else
+    row_any(job, a, sa, b, sb, out, n);
 }
 
 static void binary_range(gpointer data, gsize begin, gsize end) {

@@ -3,8 +3,9 @@
 #include "lcip-broadcast.h"
 #include "lcip-infer.h"
 
-static const LcipType arithmetic_types[] = {LCIP_TYPE_F32, LCIP_TYPE_I64, LCIP_TYPE_I32,
-                                            LCIP_TYPE_NONE};
+static const LcipType arithmetic_types[] = {
+    LCIP_TYPE_F32, LCIP_TYPE_I64, LCIP_TYPE_I32, LCIP_TYPE_U8,  LCIP_TYPE_I8,
+    LCIP_TYPE_I16, LCIP_TYPE_U16, LCIP_TYPE_U32, LCIP_TYPE_U64, LCIP_TYPE_NONE};
 
 static const LcipPortDef binary_inputs[] = {
     {"A", LCIP_PORT_PLAIN, "First operand"},
@@ -75,7 +76,9 @@ static gboolean arithmetic_infer(LcipStep *step, GError **error) {
 }
 
 static gboolean pow_infer(LcipStep *step, GError **error) {
-  return lcip_infer_expect(step, 0, LCIP_TYPE_F32, -1, error) &&
+  static const LcipType base_types[] = {LCIP_TYPE_F32, LCIP_TYPE_I64, LCIP_TYPE_I32,
+                                        LCIP_TYPE_NONE};
+  return lcip_infer_one_of(step, 0, base_types, error) &&
          lcip_infer_one_of(step, 1, arithmetic_types, error) && infer_broadcast(step, error);
 }
 
@@ -95,13 +98,14 @@ static gboolean clip_infer(LcipStep *step, GError **error) {
   for (guint i = 1; i < 3; i++) {
     if (!lcip_step_has_input(step, i))
       continue;
-    if (!lcip_infer_expect(step, i, LCIP_TYPE_F32, -1, error))
+    if (!lcip_infer_expect(step, i, step->inputs[0].type, -1, error))
       return FALSE;
     if (lcip_shape_count(&step->inputs[i].shape) != 1)
       return lcip_infer_fail(error, "input %s: expected one value, found %" G_GINT64_FORMAT,
                              clip_inputs[i].name, lcip_shape_count(&step->inputs[i].shape));
   }
-  return lcip_infer_like_f32(step, error);
+  return lcip_infer_one_of(step, 0, arithmetic_types, error) &&
+         lcip_infer_set(step, 0, step->inputs[0].type, &step->inputs[0].shape, error);
 }
 
 static const LcipType negatable_types[] = {LCIP_TYPE_F32, LCIP_TYPE_I64, LCIP_TYPE_I32,

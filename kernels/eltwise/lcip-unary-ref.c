@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "lcip-infer.h"
+#include "lcip-element.h"
 #include "lcip-unary.h"
 
 typedef struct {
@@ -41,6 +41,25 @@ static void read_bounds(const LcipCall *call, LcipUnary *unary) {
     unary->beta = *(const float *)call->inputs[2].data;
 }
 
+/* Clip of integers: bounds of the same type, u64 by its own order. */
+static gint64 clip_bound(const LcipCall *call, guint i, gint64 x, gboolean upper) {
+  const LcipType type = call->inputs[0].spec.type;
+  if (!lcip_step_has_input(call->step, i))
+    return x;
+  const gint64 bound = lcip_element_int(type, call->inputs[i].data, 0);
+  const gboolean less = type == LCIP_TYPE_U64 ? (guint64)x < (guint64)bound : x < bound;
+  return less == upper ? x : bound;
+}
+
+static void clip_range(gpointer data, gsize begin, gsize end) {
+  const LcipCall *call = data;
+  const LcipType type = call->inputs[0].spec.type;
+  for (gsize i = begin; i < end; i++) {
+    const gint64 x = clip_bound(call, 1, lcip_element_int(type, call->inputs[0].data, i), FALSE);
+    lcip_element_set_int(type, call->outputs[0].data, i, clip_bound(call, 2, x, TRUE));
+  }
+}
+
 static gboolean unary_ref_run(const LcipCall *call, LcipTeam *team, GError **error) {
   UnaryJob job = {.in = call->inputs[0].data, .out = call->outputs[0].data};
   if (!lcip_unary_init(&job.unary, call->step->op, call->step->attrs)) {
@@ -48,9 +67,13 @@ static gboolean unary_ref_run(const LcipCall *call, LcipTeam *team, GError **err
                 "expected an element-wise operator, found %s", call->step->op->name);
     return FALSE;
   }
+  const LcipType type = call->inputs[0].spec.type;
+  if (job.unary.kind == LCIP_UNARY_CLIP && type != LCIP_TYPE_F32) {
+    lcip_team_ranges(team, lcip_view_count(&call->inputs[0]), 16384, clip_range, (gpointer)call);
+    return TRUE;
+  }
   if (job.unary.kind == LCIP_UNARY_CLIP)
     read_bounds(call, &job.unary);
-  const LcipType type = call->inputs[0].spec.type;
   lcip_team_ranges(team, lcip_view_count(&call->inputs[0]), 16384,
                    type == LCIP_TYPE_I64   ? integer_range_i64
                    : type == LCIP_TYPE_I32 ? integer_range_i32

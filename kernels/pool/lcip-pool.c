@@ -75,9 +75,17 @@ static const LcipAttrDef max_attrs[] = {
      "Order in which Indices count: 0 row by row, 1 column by column"},
 };
 
+#define P_ATTR                                                                                     \
+  { "p", LCIP_ATTR_INT, FALSE, "2", 1, G_MAXINT32, NULL, NULL, "Exponent of the norm" }
+
+static const LcipAttrDef lp_attrs[] = {POOL_ATTRS, P_ATTR};
+static const LcipAttrDef global_lp_attrs[] = {P_ATTR};
+
 static gboolean pool_infer(LcipStep *step, GError **error) {
+  static const LcipType max_types[] = {LCIP_TYPE_F32, LCIP_TYPE_U8, LCIP_TYPE_I8, LCIP_TYPE_NONE};
+  static const LcipType other_types[] = {LCIP_TYPE_F32, LCIP_TYPE_NONE};
   LcipWindow window;
-  if (!lcip_infer_expect(step, 0, LCIP_TYPE_F32, -1, error) ||
+  if (!lcip_infer_one_of(step, 0, lcip_step_is(step, "MaxPool") ? max_types : other_types, error) ||
       !lcip_window_init(&window, LCIP_WINDOW_POOL, step, &step->inputs[0].shape, NULL, error))
     return FALSE;
   LcipShape shape = step->inputs[0].shape;
@@ -86,7 +94,7 @@ static gboolean pool_infer(LcipStep *step, GError **error) {
   for (guint i = 1; i < step->n_outputs; i++)
     if (!lcip_infer_set(step, i, LCIP_TYPE_I64, &shape, error))
       return FALSE;
-  return lcip_infer_set(step, 0, LCIP_TYPE_F32, &shape, error);
+  return lcip_infer_set(step, 0, step->inputs[0].type, &shape, error);
 }
 
 static void pool_cost(const LcipStep *step, LcipCost *cost) {
@@ -175,5 +183,34 @@ static const LcipOperator global_average_pool = {
     .cost = global_cost,
 };
 
-const LcipOperator *const lcip_operators_pool[] = {&max_pool, &average_pool, &global_max_pool,
-                                                   &global_average_pool, NULL};
+static const LcipOperator lp_pool = {
+    .domain = "",
+    .name = "LpPool",
+    .summary = "p-norm of each window",
+    .inputs = pool_inputs,
+    .n_inputs = G_N_ELEMENTS(pool_inputs),
+    .outputs = pool_outputs,
+    .n_outputs = G_N_ELEMENTS(pool_outputs),
+    .attrs = lp_attrs,
+    .n_attrs = G_N_ELEMENTS(lp_attrs),
+    .infer = pool_infer,
+    .cost = pool_cost,
+};
+
+static const LcipOperator global_lp_pool = {
+    .domain = "",
+    .name = "GlobalLpPool",
+    .summary = "p-norm of each channel",
+    .inputs = pool_inputs,
+    .n_inputs = G_N_ELEMENTS(pool_inputs),
+    .outputs = pool_outputs,
+    .n_outputs = G_N_ELEMENTS(pool_outputs),
+    .attrs = global_lp_attrs,
+    .n_attrs = G_N_ELEMENTS(global_lp_attrs),
+    .infer = global_infer,
+    .cost = global_cost,
+};
+
+const LcipOperator *const lcip_operators_pool[] = {
+    &max_pool,       &average_pool, &lp_pool, &global_max_pool, &global_average_pool,
+    &global_lp_pool, NULL};

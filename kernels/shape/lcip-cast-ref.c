@@ -121,7 +121,7 @@ static gboolean cast_ref_run(const LcipCall *call, LcipTeam *team, GError **erro
   return TRUE;
 }
 
-static const char *const cast_ref_operators[] = {"Cast", NULL};
+static const char *const cast_ref_operators[] = {"Cast", "CastLike", NULL};
 
 const LcipKernel lcip_kernel_cast_ref = {
     .name = "cast-ref",

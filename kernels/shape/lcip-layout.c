@@ -302,10 +302,17 @@ static gboolean cast_infer(LcipStep *step, GError **error) {
   return lcip_infer_set(step, 0, cast_targets[to], &step->inputs[0].shape, error);
 }
 
+static gboolean cast_like_infer(LcipStep *step, GError **error) {
+  return lcip_infer_set(step, 0, step->inputs[1].type, &step->inputs[0].shape, error);
+}
+
 /* ---- tables ---- */
 
 static const LcipPortDef data_inputs[] = {{"data", LCIP_PORT_PLAIN, "Input"}};
 static const LcipPortDef cast_inputs[] = {{"input", LCIP_PORT_PLAIN, "Input"}};
+static const LcipPortDef cast_like_inputs[] = {
+    {"input", LCIP_PORT_PLAIN, "Input"},
+    {"target_type", LCIP_PORT_PLAIN, "Tensor of the type wanted"}};
 static const LcipPortDef cast_outputs[] = {
     {"output", LCIP_PORT_PLAIN, "The elements in the other type"}};
 static const LcipPortDef transposed_outputs[] = {
@@ -353,6 +360,9 @@ static const LcipAttrDef pad_attrs[] = {{"mode", LCIP_ATTR_STRING, FALSE, "const
 static const LcipAttrDef gather_attrs[] = {{"axis", LCIP_ATTR_INT, FALSE, "0", -LCIP_MAX_RANK,
                                             LCIP_MAX_RANK - 1, NULL, NULL,
                                             "Dimension that is indexed"}};
+static const LcipAttrDef cast_like_attrs[] = {
+    {"saturate", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL,
+     "Concerns 8-bit float types only, which LCIP does not have"}};
 static const LcipAttrDef cast_attrs[] = {
     {"saturate", LCIP_ATTR_INT, FALSE, "1", 0, 1, NULL, NULL,
      "Concerns 8-bit float types only, which LCIP does not have"},
@@ -382,6 +392,8 @@ OPERATOR(gather, "Gather", "Takes the entries of an axis that indices name", gat
          PORTS(gather_inputs, output_outputs), ATTRS(gather_attrs));
 OPERATOR(cast, "Cast", "Converts the element type", cast_infer, PORTS(cast_inputs, cast_outputs),
          ATTRS(cast_attrs), .flags = LCIP_OP_ELEMENTWISE);
+OPERATOR(cast_like, "CastLike", "Converts the element type to that of another tensor",
+         cast_like_infer, PORTS(cast_like_inputs, cast_outputs), ATTRS(cast_like_attrs));
 
-const LcipOperator *const lcip_operators_layout[] = {&transpose, &concat, &split, &slice_op, &pad,
-                                                     &expand,    &gather, &cast,  NULL};
+const LcipOperator *const lcip_operators_layout[] = {&transpose, &concat, &split, &slice_op,  &pad,
+                                                     &expand,    &gather, &cast,  &cast_like, NULL};

@@ -185,10 +185,11 @@ static LcipTensorSpec graph_input_spec(Analyser *a, guint index) {
   return spec;
 }
 
-static void check_graph_inputs(Analyser *a) {
+static void settle_graph_inputs(Analyser *a) {
   for (guint i = 0; i < a->graph->inputs->len; i++) {
     const LcipGraphPort *port = a->graph->inputs->pdata[i];
-    if (graph_input_spec(a, i).type == LCIP_TYPE_NONE)
+    a->analysis->graph_inputs[i] = graph_input_spec(a, i);
+    if (a->analysis->graph_inputs[i].type == LCIP_TYPE_NONE)
       problem(a, -1,
               "input %s: its shape has unknown dimensions; give it with --input-shape %s=...",
               port->name, port->name);
@@ -259,7 +260,7 @@ static gboolean reads_shape_alone(const LcipOperator *op) {
 }
 
 static gboolean can_fold(Analyser *a, const LcipStep *step, int index) {
-  if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK | LCIP_OP_DYNAMIC))
+  if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK))
     return FALSE;
   if (reads_shape_alone(step->op))
     return !a->varies[index];
@@ -306,6 +307,8 @@ static gboolean follows(const LcipStep *step, guint p, int d) {
 /* Do the output's shapes follow those of varying inputs? A picture's size varies, the tensor made
  * of it does not. */
 static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
+  if (step->n_outputs > 0 && a->analysis->values[index][0])
+    return FALSE; /* folded: as it will always be */
   if (step->op->flags & (LCIP_OP_SOURCE | LCIP_OP_DYNAMIC))
     return TRUE;
   for (guint p = 0; a->varies[index] && p < step->n_inputs; p++)
@@ -313,6 +316,21 @@ static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
       if (follows(step, p, d))
         return TRUE;
   return FALSE;
+}
+
+/* What a data-dependent operator made of constants has the size it found, not the planned one. */
+static gboolean trim(LcipTensor **value, const LcipTensorView *view, LcipTensorSpec *spec) {
+  if (lcip_shape_equal(&view->shape, &spec->shape))
+    return TRUE;
+  LcipTensorSpec actual = *spec;
+  actual.shape = view->shape;
+  LcipTensor *trimmed = lcip_tensor_new_from_data(&actual, lcip_tensor_get_data(*value));
+  if (!trimmed)
+    return FALSE;
+  lcip_tensor_unref(*value);
+  *value = trimmed;
+  *spec = actual;
+  return TRUE;
 }
 
 static void fold(Analyser *a, const LcipStep *step, int index) {
@@ -333,7 +351,10 @@ static void fold(Analyser *a, const LcipStep *step, int index) {
     outputs[o] = lcip_tensor_view(values[o]);
   }
   /* What cannot be folded is computed while running. */
-  if (!lcip_kernel_run_reference(step, inputs, outputs, NULL))
+  gboolean done = lcip_kernel_run_reference(step, inputs, outputs, NULL);
+  for (guint o = 0; done && o < step->n_outputs; o++)
+    done = trim(&values[o], &outputs[o], &step->outputs[o]);
+  if (!done)
     free_values(values, step->n_outputs);
 }
 
@@ -375,6 +396,7 @@ static LcipAnalysis *analysis_new(const LcipGraph *graph) {
   analysis->input_specs = g_new0(LcipTensorSpec *, n + 1);
   analysis->input_values = g_new0(LcipTensor **, n + 1);
   analysis->n_outputs = g_new0(guint, n + 1);
+  analysis->graph_inputs = g_new0(LcipTensorSpec, graph->inputs->len + 1);
   for (guint i = 0; i < n; i++) {
     const LcipActor *actor = lcip_graph_actor(graph, (int)i);
     analysis->n_outputs[i] = actor->n_outputs;
@@ -400,7 +422,7 @@ LcipAnalysis *lcip_analyse(const LcipGraph *graph, GHashTable *source_sizes,
                 .varies = varies};
   if (!check_connections(&a) || !find_order(&a) || !check_rates(&a))
     return NULL;
-  check_graph_inputs(&a);
+  settle_graph_inputs(&a);
   for (guint i = 0; i < analysis->n_actors; i++)
     analyse_actor(&a, analysis->order[i]);
   return g_steal_pointer(&analysis);
@@ -422,5 +444,6 @@ void lcip_analysis_free(LcipAnalysis *analysis) {
   g_free(analysis->input_specs);
   g_free(analysis->input_values);
   g_free(analysis->n_outputs);
+  g_free(analysis->graph_inputs);
   g_free(analysis);
 }

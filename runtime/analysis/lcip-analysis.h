@@ -8,7 +8,8 @@ G_BEGIN_DECLS
  * lcip_analysis_free().
  * @order: actors in firing order. @repetitions: firings of each actor per frame.
  * @specs: per actor, per output (@n_outputs of them). @values: per actor, per output the constant
- * it always gives, or NULL (shape arithmetic and constant folding). @edge_tokens: tokens that each
+ * it always gives, or NULL (shape arithmetic and constant folding). @graph_inputs: per graph input
+ * its spec, shape settled. @edge_tokens: tokens that each
  * edge's buffer needs. */
 typedef struct {
   guint n_actors;
@@ -19,6 +20,7 @@ typedef struct {
   LcipTensorSpec **input_specs;
   LcipTensor ***input_values;
   guint *n_outputs;
+  LcipTensorSpec *graph_inputs;
   guint n_edges;
   guint *edge_tokens;
 } LcipAnalysis;

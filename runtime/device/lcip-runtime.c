@@ -1,9 +1,13 @@
 #include "config.h"
 #include "lcip-runtime.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
+
+/* LARGE_BUFFER_BYTES: buffers from here on are mapped apart, see lcip_runtime_compact_memory(). */
+enum { LARGE_BUFFER_BYTES = 256 * 1024 };
 
 /* The caches are keyed by texts. Neither keeps anything alive that nobody uses: uploads leave the
  * table with their last holder, blobs are dropped when a look into the table finds them unshared.
@@ -176,6 +180,12 @@ static void sweep_locked(LcipRuntime *runtime) {
     g_hash_table_iter_remove(&iter);
     prepared_entry_free(entry);
   }
+}
+
+void lcip_runtime_compact_memory(void) {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER_BYTES);
+#endif
 }
 
 void lcip_runtime_trim(void) {

@@ -24,6 +24,9 @@ void lcip_fifo_close(LcipFifo *fifo);
 /** lcip_fifo_length: exact for producer and consumer as far as their own side goes. */
 guint lcip_fifo_length(LcipFifo *fifo);
 gboolean lcip_fifo_is_full(LcipFifo *fifo);
+/** lcip_fifo_was_full: consumer, right after lcip_fifo_pop(): the producer may have found it full
+ * before. */
+gboolean lcip_fifo_was_full(LcipFifo *fifo);
 /** lcip_fifo_peek: consumer; item @i from the front, NULL when there are fewer. */
 gpointer lcip_fifo_peek(LcipFifo *fifo, guint i);
 

@@ -7,7 +7,10 @@
 #define CACHE_LINE 64
 
 /* Head and tail count up for ever and wrap; each on its own cache line, because each has its own
- * writer. The slot at (index & mask) is the producer's while tail - head < capacity. */
+ * writer. The slot at (index & mask) is the producer's while tail - head < capacity.
+ * Both are stored, and read by lcip_fifo_length(), in sequentially consistent order: when one side
+ * stores its own and then reads the other's, at least one of the two sees what the other did, and
+ * no side goes to sleep without the other knowing. */
 struct _LcipFifo {
   guint mask;
   guint capacity;
@@ -52,7 +55,7 @@ LcipFifoResult lcip_fifo_push(LcipFifo *fifo, gpointer item) {
   if (tail - atomic_load_explicit(&fifo->head, memory_order_acquire) >= fifo->capacity)
     return LCIP_FIFO_FULL;
   fifo->slots[tail & fifo->mask] = item;
-  atomic_store_explicit(&fifo->tail, tail + 1, memory_order_release);
+  atomic_store(&fifo->tail, tail + 1);
   return LCIP_FIFO_OK;
 }
 
@@ -63,7 +66,7 @@ LcipFifoResult lcip_fifo_pop(LcipFifo *fifo, gpointer *item) {
   if (atomic_load_explicit(&fifo->tail, memory_order_acquire) == head)
     return closed ? LCIP_FIFO_CLOSED : LCIP_FIFO_EMPTY;
   *item = fifo->slots[head & fifo->mask];
-  atomic_store_explicit(&fifo->head, head + 1, memory_order_release);
+  atomic_store(&fifo->head, head + 1);
   return LCIP_FIFO_OK;
 }
 
@@ -72,12 +75,16 @@ void lcip_fifo_close(LcipFifo *fifo) {
 }
 
 guint lcip_fifo_length(LcipFifo *fifo) {
-  const guint head = atomic_load_explicit(&fifo->head, memory_order_acquire);
-  return atomic_load_explicit(&fifo->tail, memory_order_acquire) - head;
+  const guint head = atomic_load(&fifo->head);
+  return atomic_load(&fifo->tail) - head;
 }
 
 gboolean lcip_fifo_is_full(LcipFifo *fifo) {
   return lcip_fifo_length(fifo) >= fifo->capacity;
+}
+
+gboolean lcip_fifo_was_full(LcipFifo *fifo) {
+  return lcip_fifo_length(fifo) + 1 >= fifo->capacity;
 }
 
 gpointer lcip_fifo_peek(LcipFifo *fifo, guint i) {

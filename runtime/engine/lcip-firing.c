@@ -31,22 +31,25 @@ static gboolean is_token(LcipWorker *worker, int tensor) {
 /* Nothing fires for a view, so its actual shape follows from its root's: the planned one, or the
  * same where both shapes are the same. A reshape of a tensor whose size depends on the data has
  * none. */
-static gboolean settle_view(LcipWorker *worker, int tensor, GError **error) {
-  const LcipPlanTensor *view = TENSOR(worker->instance->plan, tensor);
-  const LcipPlanTensor *root = TENSOR(worker->instance->plan, view->root);
-  const LcipShape *actual = &worker->shapes[view->root];
-  worker->shapes[tensor] = view->spec.shape;
-  if (lcip_shape_equal(actual, &root->spec.shape))
+gboolean lcip_view_shape(const LcipPlan *plan, int view, int root, const LcipShape *actual,
+                         LcipShape *shape, GError **error) {
+  const LcipShape *planned = &TENSOR(plan, root)->spec.shape;
+  const LcipShape *view_planned = &TENSOR(plan, view)->spec.shape;
+  *shape = lcip_shape_equal(actual, planned) ? *view_planned : *actual;
+  if (lcip_shape_equal(actual, planned) || lcip_shape_equal(view_planned, planned))
     return TRUE;
-  worker->shapes[tensor] = *actual;
-  if (lcip_shape_equal(&view->spec.shape, &root->spec.shape))
-    return TRUE;
-  g_autofree char *planned = lcip_shape_to_string(&root->spec.shape);
+  g_autofree char *expected = lcip_shape_to_string(planned);
   g_autofree char *found = lcip_shape_to_string(actual);
   g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
-              "a reshaped input: expected %s before the reshape, found %s in this frame", planned,
+              "a reshaped input: expected %s before the reshape, found %s in this frame", expected,
               found);
   return FALSE;
+}
+
+static gboolean settle_view(LcipWorker *worker, int tensor, GError **error) {
+  const LcipPlan *plan = worker->instance->plan;
+  const int root = TENSOR(plan, tensor)->root;
+  return lcip_view_shape(plan, tensor, root, &worker->shapes[root], &worker->shapes[tensor], error);
 }
 
 /* A tensor that comes in by a channel is read from there, even where the same firing writes the
@@ -109,6 +112,35 @@ static gboolean check_output(const LcipTensorView *view, guint i, GError **error
   return FALSE;
 }
 
+static gboolean expect_output_shape(const LcipInstanceStep *step, guint i, GError **error) {
+  if (lcip_shape_equal(&step->inputs[i].shape, &step->outputs[0].shape))
+    return TRUE;
+  g_autofree char *found = lcip_shape_to_string(&step->inputs[i].shape);
+  g_autofree char *output = lcip_shape_to_string(&step->outputs[0].shape);
+  g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
+              "input %u: expected the output's shape %s as planned, found %s in this frame", i,
+              output, found);
+  return FALSE;
+}
+
+/* A fused addition and a step in place have been planned for operands of equal shapes; what
+ * broadcasts in this frame alone would be read beyond its end, or overwritten before it is read. */
+static gboolean check_equal_shapes(const LcipPlan *plan, const LcipInstanceStep *step,
+                                   GError **error) {
+  const LcipPlanWork *work = step->work;
+  for (guint e = 0; e < work->step.n_epilogues; e++) {
+    const int side = work->step.epilogues[e].side_input;
+    if (side >= 0 && !expect_output_shape(step, (guint)side, error))
+      return FALSE;
+  }
+  for (guint i = 0; i < work->step.n_inputs && work->step.n_outputs == 1; i++)
+    if (work->inputs[i] >= 0 &&
+        lcip_plan_root(plan, work->inputs[i]) == lcip_plan_root(plan, work->outputs[0]) &&
+        !expect_output_shape(step, i, error))
+      return FALSE;
+  return TRUE;
+}
+
 /* The operator's own inference on what this frame really holds. */
 static gboolean infer_outputs(LcipInstanceStep *step, GError **error) {
   LcipStep actual = step->work->step;
@@ -119,6 +151,7 @@ static gboolean infer_outputs(LcipInstanceStep *step, GError **error) {
   }
   for (guint i = 0; i < actual.n_outputs; i++)
     step->actual_outputs[i] = actual.outputs[i];
+  actual.n_inputs = actual.n_anchor_inputs;
   actual.inputs = step->actual_inputs;
   actual.outputs = step->actual_outputs;
   if (!actual.op->infer(&actual, error))
@@ -137,11 +170,11 @@ static gboolean is_dynamic(const LcipInstanceStep *step) {
 }
 
 /* Before the kernel runs. In the normal case everything is as planned. */
-static gboolean settle_shapes(LcipInstanceStep *step, GError **error) {
+static gboolean settle_shapes(const LcipPlan *plan, LcipInstanceStep *step, GError **error) {
   if (is_dynamic(step) || !inputs_are_reduced(step))
     return TRUE;
   if (step->work->kind == LCIP_STEP_KERNEL)
-    return infer_outputs(step, error);
+    return infer_outputs(step, error) && check_equal_shapes(plan, step, error);
   step->outputs[0].shape = step->inputs[0].shape;
   return check_output(&step->outputs[0], 0, error);
 }
@@ -199,7 +232,7 @@ static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **err
   if (!place_inputs(worker, step, error))
     return FALSE;
   place_outputs(worker, step);
-  if (!settle_shapes(step, error))
+  if (!settle_shapes(worker->instance->plan, step, error))
     return FALSE;
   const gboolean is_kernel = step->work->kind == LCIP_STEP_KERNEL;
   return (is_kernel ? kernel_step(worker, step, error) : copy_step(worker, step, error)) &&

@@ -151,6 +151,11 @@ void lcip_step_prefix(const LcipPlan *plan, const LcipPlanStep *step, GError **e
 
 /* ---- lcip-firing.c ---- */
 
+/** lcip_view_shape: the actual shape of tensor @view of storage @root, which holds @actual. FALSE
+ * when a reshape has no meaning for it. */
+gboolean lcip_view_shape(const LcipPlan *plan, int view, int root, const LcipShape *actual,
+                         LcipShape *shape, GError **error);
+
 /** lcip_firing_run: runs the steps of @segment on the tokens that are in place. @frame for spans.
  */
 gboolean lcip_firing_run(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error);

@@ -22,12 +22,13 @@ gboolean lcip_segment_outputs_have_room(const LcipSegment *segment) {
   return TRUE;
 }
 
+/* Whether it was full is asked after the pop: before, the producer could fill it, find it full and
+ * go to sleep in between. */
 LcipToken *lcip_channel_pop(LcipChannel *channel) {
   gpointer token = NULL;
-  const gboolean was_full = lcip_fifo_is_full(channel->fifo);
   if (lcip_fifo_pop(channel->fifo, &token) != LCIP_FIFO_OK)
     return NULL;
-  if (was_full && channel->src_bell)
+  if (lcip_fifo_was_full(channel->fifo) && channel->src_bell)
     lcip_doorbell_ring(channel->src_bell);
   return token;
 }

@@ -108,36 +108,47 @@ static LcipTensor *token_tensor(const LcipToken *token) {
   return token->tensor;
 }
 
-/* The same bytes under another shape; keeps @tensor. */
-static LcipTensor *reshaped(LcipTensor *tensor, const LcipTensorSpec *spec,
-                            const LcipShape *shape) {
+/* The same bytes under another shape; keeps @tensor. A tensor that a source lends holds what the
+ * frame holds and no more, so @shape is the planned one too. */
+static LcipTensor *reshaped(LcipTensor *tensor, const LcipShape *shape) {
   g_autoptr(GBytes) bytes =
       g_bytes_new_with_free_func(lcip_tensor_get_data(tensor), lcip_tensor_get_bytes(tensor),
                                  (GDestroyNotify)lcip_tensor_unref, lcip_tensor_ref(tensor));
-  LcipTensor *view = lcip_tensor_new_from_bytes(spec, bytes, 0);
-  if (view)
-    lcip_tensor_set_shape(view, shape);
-  return view;
+  LcipTensorSpec spec = *lcip_tensor_get_spec(tensor);
+  spec.shape = *shape;
+  return lcip_tensor_new_from_bytes(&spec, bytes, 0);
 }
 
-/* Transfer full. A sink gets the token's own tensor wherever that has the right shape. */
-static LcipTensor *slot_tensor(Sink *sink, const LcipSegment *segment, const LcipSinkSlot *slot) {
-  const LcipPlanTensor *info = TENSOR(sink->group->plan, slot->tensor);
-  const LcipPlanTensor *root = TENSOR(sink->group->plan, slot->root);
+/* Transfer full; NULL with @error when it has no shape in this frame. A sink gets the token's own
+ * tensor wherever that has the right shape. */
+static LcipTensor *slot_tensor(Sink *sink, const LcipSegment *segment, const LcipSinkSlot *slot,
+                               GError **error) {
+  const LcipPlan *plan = sink->group->plan;
+  const LcipPlanTensor *info = TENSOR(plan, slot->tensor);
   const LcipToken *token = token_for(sink, segment, slot);
-  LcipTensor *tensor = token ? token_tensor(token) : root->constant;
-  if (!tensor)
-    return NULL;
+  LcipTensor *tensor = token ? token_tensor(token) : TENSOR(plan, slot->root)->constant;
+  LcipShape shape = info->spec.shape;
   if (slot->tensor == slot->root)
     return lcip_tensor_ref(tensor);
-  const gboolean own_shape = token && token->parent;
-  return reshaped(tensor, &info->spec, own_shape ? &token->shape : &info->spec.shape);
+  if (token && token->parent)
+    shape = token->shape;
+  else if (token &&
+           !lcip_view_shape(plan, slot->tensor, slot->root, &token->shape, &shape, error)) {
+    lcip_step_prefix(plan, g_ptr_array_index(plan->steps, slot->step), error);
+    return NULL;
+  }
+  return reshaped(tensor, &shape);
 }
 
-static void make_values(Sink *sink, const LcipSegment *segment) {
-  for (guint i = 0; i < sink->group->sinks->len; i++)
-    g_array_index(sink->group->values, LcipFrameValue, i).tensor =
-        slot_tensor(sink, segment, &g_array_index(sink->group->sinks, LcipSinkSlot, i));
+static gboolean make_values(Sink *sink, const LcipSegment *segment, GError **error) {
+  for (guint i = 0; i < sink->group->sinks->len; i++) {
+    LcipTensor *tensor =
+        slot_tensor(sink, segment, &g_array_index(sink->group->sinks, LcipSinkSlot, i), error);
+    if (!tensor)
+      return FALSE;
+    g_array_index(sink->group->values, LcipFrameValue, i).tensor = tensor;
+  }
+  return TRUE;
 }
 
 static void drop_values(Sink *sink) {
@@ -198,9 +209,16 @@ static void release_frame(Sink *sink, LcipFrameRecord *record) {
   g_clear_pointer(&record->picture, lcip_tensor_unref);
 }
 
-static void deliver(Sink *sink, LcipFrameRecord *record) {
+/* FALSE when the frame cannot be delivered. */
+static gboolean deliver(Sink *sink, LcipFrameRecord *record) {
   const gint64 start_ns = sink->group->profiler->sink ? lcip_now_ns() : 0;
-  make_values(sink, sink_segment(record->instance));
+  GError *error = NULL;
+  if (!make_values(sink, sink_segment(record->instance), &error)) {
+    g_prefix_error(&error, "frame %" G_GUINT64_FORMAT ": ", record->number);
+    lcip_run_fail(sink->run, LCIP_RUN_GO_ON, error);
+    release_frame(sink, record);
+    return FALSE;
+  }
   call_user(sink, record);
   record_sinks(sink, record, start_ns);
   record_frame(sink, record);
@@ -208,6 +226,7 @@ static void deliver(Sink *sink, LcipFrameRecord *record) {
   lcip_instance_count_finished(record->instance);
   atomic_fetch_add(&sink->run->n_delivered, 1);
   lcip_doorbell_ring(&sink->run->source_bell);
+  return TRUE;
 }
 
 static gboolean next_frame(Sink *sink) {
@@ -220,8 +239,7 @@ static gboolean next_frame(Sink *sink) {
     release_frame(sink, record);
     return FALSE;
   }
-  deliver(sink, record);
-  return TRUE;
+  return deliver(sink, record);
 }
 
 /* ---- the end ---- */

@@ -35,6 +35,9 @@ char *lcip_xml_to_string(const LcipGraph *graph, const char *weights_name,
 gboolean lcip_xml_validate(const char *path, GError **error);
 
 LcipGraph *lcip_onnx_read(const char *path, GPtrArray *problems, GError **error);
+/** lcip_onnx_read_tensor: a file that holds one ONNX TensorProto (input_0.pb of a test case); f16,
+ * bf16 and f64 are converted to f32, as lcip_onnx_read() does. Transfer full. Any thread. */
+LcipTensor *lcip_onnx_read_tensor(const char *path, GError **error);
 
 /** LcipWeights: a safetensors file mapped into memory. */
 typedef struct _LcipWeights LcipWeights;

@@ -846,3 +846,27 @@ void lcip_onnx_model_free(LcipOnnxModel *model) {
   g_ptr_array_unref(model->outputs);
   g_free(model);
 }
+
+/* A file of one TensorProto is the body of the message that models hold. */
+LcipTensor *lcip_onnx_read_tensor(const char *path, GError **error) {
+  g_autoptr(GBytes) bytes = lcip_io_map(path, LCIP_IO_FOLLOW_LINKS, error);
+  if (!bytes)
+    return NULL;
+  gsize size;
+  const guint8 *data = g_bytes_get_data(bytes, &size);
+  g_autofree char *folder = g_path_get_dirname(path), *name = NULL;
+  g_autoptr(GHashTable) external =
+      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
+  LcipOnnxModel model = {.path = path, .bytes = bytes, .folder = folder, .external = external};
+  const LcipOnnxField whole = {.type = LCIP_WIRE_BYTES, .bytes = {path, data, 0, size}};
+  LcipTensor *tensor = NULL;
+  gint64 elem_type = 0;
+  if (!parse_tensor(&model, &whole, &name, &tensor, &elem_type, error)) {
+    g_clear_pointer(&tensor, lcip_tensor_unref);
+    return NULL;
+  }
+  if (!tensor)
+    lcip_io_fail(error, LCIP_IO_ERROR_UNSUPPORTED, "%s: offset 0: LCIP has no tensors of type %s",
+                 path, lcip_onnx_type_name(elem_type));
+  return tensor;
+}

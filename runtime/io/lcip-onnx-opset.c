@@ -118,6 +118,43 @@ static void dropout_7(Rewrite *rewrite, LcipOnnxNode *node) {
   lcip_onnx_node_remove_attr(node, "is_test");
 }
 
+/* Random numbers are drawn in training alone. */
+static void dropout_seed(Rewrite *rewrite, LcipOnnxNode *node) {
+  lcip_onnx_node_remove_attr(node, "seed");
+}
+
+/* Up to opset 15 regions had no half pixel. */
+static void roi_align_15(Rewrite *rewrite, LcipOnnxNode *node) {
+  if (!lcip_onnx_node_attr(node, "coordinate_transformation_mode"))
+    lcip_onnx_node_add_string(node, "coordinate_transformation_mode", "output_half_pixel");
+}
+
+static void rename_string(LcipOnnxNode *node, const char *attr, const char *from, const char *to) {
+  const LcipOnnxAttr *found = lcip_onnx_node_attr(node, attr);
+  if (!found || found->strings->len == 0 || !g_str_equal(found->strings->pdata[0], from))
+    return;
+  lcip_onnx_node_remove_attr(node, attr);
+  lcip_onnx_node_add_string(node, attr, to);
+}
+
+static void grid_sample_16(Rewrite *rewrite, LcipOnnxNode *node) {
+  rename_string(node, "mode", "bilinear", "linear");
+  rename_string(node, "mode", "bicubic", "cubic");
+}
+
+/* A sum of two is what fast kernels and fusion know as Add. */
+static void sum_of_two(Rewrite *rewrite, LcipOnnxNode *node) {
+  if (node->inputs->len != 2)
+    return;
+  g_free(node->op_type);
+  node->op_type = g_strdup("Add");
+}
+
+static void scatter_10(Rewrite *rewrite, LcipOnnxNode *node) {
+  g_free(node->op_type);
+  node->op_type = g_strdup("ScatterElements");
+}
+
 static void concat_1(Rewrite *rewrite, LcipOnnxNode *node) {
   if (!lcip_onnx_node_attr(node, "axis"))
     lcip_onnx_node_add_int(node, "axis", 1);
@@ -194,6 +231,9 @@ static const LcipOnnxNode *producer(const Rewrite *rewrite, const char *value) {
 static int rank_of(const Rewrite *rewrite, const char *value) {
   static const char *const flat[] = {"Gemm", "Flatten", NULL};
   const int declared = GPOINTER_TO_INT(g_hash_table_lookup(rewrite->model->values, value));
+  const LcipTensor *constant = g_hash_table_lookup(rewrite->model->initializers, value);
+  if (constant)
+    return lcip_tensor_get_spec(constant)->shape.rank;
   if (declared > 0)
     return declared - 1;
   const LcipOnnxNode *node = producer(rewrite, value);
@@ -242,11 +282,42 @@ static void softmax_11(Rewrite *rewrite, LcipOnnxNode *node) {
 
 /* ---- broadcasting before opset 7 ---- */
 
+/* Operand @i gets @n dimensions of size 1 behind its own. */
+static void add_dims(Rewrite *rewrite, LcipOnnxNode *node, guint i, int n) {
+  gint64 axes[LCIP_MAX_RANK];
+  if (n < 1 || n > LCIP_MAX_RANK)
+    return;
+  for (int k = 0; k < n; k++)
+    axes[k] = k - n;
+  g_autofree char *wide = value_name(rewrite, node, "operand");
+  LcipOnnxNode *unsqueeze = add_node(rewrite, node, "Unsqueeze", node->inputs->pdata[i], wide);
+  set_constant(rewrite, unsqueeze, 1, "axes", lcip_tensor_new_i64((gsize)n, axes));
+  g_free(node->inputs->pdata[i]);
+  node->inputs->pdata[i] = g_steal_pointer(&wide);
+}
+
+/* The second operand's first dimension was the first one's at "axis". */
 static void broadcast_6(Rewrite *rewrite, LcipOnnxNode *node) {
-  if (lcip_onnx_node_attr(node, "axis"))
-    problem(rewrite, node, "LCIP does not read broadcasting along an axis (opsets 1 to 6)");
+  const gboolean has_axis = lcip_onnx_node_attr(node, "axis") != NULL;
+  const gint64 axis = int_attr(node, "axis", 0);
   lcip_onnx_node_remove_attr(node, "axis");
   lcip_onnx_node_remove_attr(node, "broadcast");
+  if (!has_axis || node->inputs->len != 2)
+    return;
+  const int a = rank_of(rewrite, node->inputs->pdata[0]);
+  const int b = rank_of(rewrite, node->inputs->pdata[1]);
+  if (a < 0 || b < 0)
+    problem(rewrite, node,
+            "LCIP reads broadcasting along an axis (opsets 1 to 6) of operands with a shape only");
+  else
+    add_dims(rewrite, node, 1, a - (int)CLAMP(axis < 0 ? axis + a : axis, 0, a) - b);
+}
+
+/* One slope per channel stood for one dimension, the channels'. */
+static void prelu_6(Rewrite *rewrite, LcipOnnxNode *node) {
+  if (node->inputs->len != 2 || rank_of(rewrite, node->inputs->pdata[1]) != 1)
+    return;
+  add_dims(rewrite, node, 1, rank_of(rewrite, node->inputs->pdata[0]) - 2);
 }
 
 /* ---- f16 and f64 are computed in f32 ---- */
@@ -279,14 +350,17 @@ static const Rule rules[] = {
     {"Concat", 3, concat_1},
     {"Div", 6, broadcast_6},
     {"Dropout", 11, dropout_7},
+    {"Dropout", G_MAXINT, dropout_seed},
     {"Equal", 6, broadcast_6},
     {"Gemm", 6, broadcast_6},
     {"Greater", 6, broadcast_6},
+    {"GridSample", G_MAXINT, grid_sample_16},
     {"Hardmax", 12, softmax_11},
     {"Less", 6, broadcast_6},
     {"LogSoftmax", 12, softmax_11},
     {"Mul", 6, broadcast_6},
     {"Or", 6, broadcast_6},
+    {"PRelu", 6, prelu_6},
     {"Pad", 10, pad_2},
     {"Pow", 6, broadcast_6},
     {"ReduceL1", 17, axes_to_input},
@@ -302,12 +376,15 @@ static const Rule rules[] = {
     {"Reshape", 4, reshape_1},
     {"Resize", 10, resize_10},
     {"Resize", 12, resize_11},
+    {"RoiAlign", 15, roi_align_15},
+    {"Scatter", G_MAXINT, scatter_10},
     {"Slice", 9, slice_1},
     {"Softmax", 12, softmax_11},
     {"Split", 12, split_attr_to_input},
     {"Split", 17, split_count},
     {"Squeeze", 12, axes_to_input},
     {"Sub", 6, broadcast_6},
+    {"Sum", G_MAXINT, sum_of_two},
     {"TopK", 9, top_k_1},
     {"Unsqueeze", 12, axes_to_input},
     {"Upsample", 9, upsample},

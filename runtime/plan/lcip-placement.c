@@ -211,7 +211,7 @@ static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *no
   const LcipLaneKind kind = lane_at(p, node->lane)->kind;
   for (guint i = 0; i < n; i++) {
     const char *reason = NULL;
-    if (!lcip_kernel_allowed(table[i], kind, p->families) ||
+    if (!lcip_kernel_allowed(table[i], kind, p->families) || table[i]->numerics > p->numerics ||
         !lcip_kernel_handles(table[i], &d->step))
       continue;
     current_formats(p, node, formats);
@@ -389,10 +389,12 @@ static void value_clear(gpointer data) {
   g_clear_pointer(&value->constant, lcip_tensor_unref);
 }
 
-LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, GPtrArray *problems) {
+LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, LcipNumerics numerics,
+                                  GPtrArray *problems) {
   LcipPlacement *p = g_new0(LcipPlacement, 1);
   p->ir = ir;
   p->families = families;
+  p->numerics = numerics;
   p->problems = problems;
   p->nodes = g_ptr_array_new_with_free_func(node_free);
   p->values = g_array_new(FALSE, FALSE, sizeof(LcipPlacedValue));

@@ -36,14 +36,17 @@ typedef struct {
 typedef struct {
   LcipIr *ir;
   const char *const *families;
+  LcipNumerics numerics; /* the most that a kernel without a pin may differ */
   GPtrArray *problems;
   GPtrArray *nodes; /* LcipPlacedNode */
   GArray *values;   /* LcipPlacedValue */
   int *of_ir_value; /* IR value -> placed value or -1 */
 } LcipPlacement;
 
-/** lcip_placement_new: chooses kernels and formats. What cannot be placed is added to @problems. */
-LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, GPtrArray *problems);
+/** lcip_placement_new: chooses kernels and formats; none of more than @numerics unless an actor is
+ * pinned to it. What cannot be placed is added to @problems. */
+LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, LcipNumerics numerics,
+                                  GPtrArray *problems);
 void lcip_placement_free(LcipPlacement *placement);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipPlacement, lcip_placement_free)
 LcipPlacedNode *lcip_placement_node(const LcipPlacement *placement, int node);

@@ -254,7 +254,10 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
   if (!options->pinned)
     lcip_transform_fuse(ir, options->families);
   check_lanes(plan, ir, problems);
-  g_autoptr(LcipPlacement) placement = lcip_placement_new(ir, options->families, problems);
+  const LcipNumerics numerics =
+      options->pinned ? LCIP_NUMERICS_REASSOCIATED : LCIP_NUMERICS_WINOGRAD;
+  g_autoptr(LcipPlacement) placement =
+      lcip_placement_new(ir, options->families, numerics, problems);
   if (fail_with_problems(problems, before, error))
     return FALSE;
   for (guint i = 0; i < plan->actors->len; i++)

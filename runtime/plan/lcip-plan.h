@@ -16,7 +16,8 @@ typedef struct _LcipPlan LcipPlan;
  *   where it is not known yet.
  * @input_shapes: graph input name -> LcipShape*, for unknown dimensions.
  * @pinned: reference kernels' order kept: no fusion across what a mapping could split, so that two
- *   mappings with kernels of equal numerics give equal bits.
+ *   mappings with kernels of equal numerics give equal bits; and no Winograd kernel, unless an
+ *   actor's pin names it.
  * @keep: array of char* actor ids whose outputs must not be fused away (feature-map preview).
  * @threads: overrides every CPU lane's; 0 for as written.
  * @families: NULL, or a NULL-terminated list that kernels are limited to (reference added last). */

@@ -143,22 +143,11 @@ static void add_actor(LcipIr *ir, const LcipPortIndex *ports, int actor, const i
 
 static void add_graph_inputs(LcipIr *ir, int *graph_inputs) {
   for (guint i = 0; i < ir->graph->inputs->len; i++) {
-    const LcipGraphPort *port = ir->graph->inputs->pdata[i];
     LcipIrNode *node = node_new(LCIP_IR_SOURCE, NULL, NULL);
     node->graph_port = (int)i;
-    graph_inputs[i] = lcip_ir_add_value(ir, port->spec, (int)ir->nodes->len);
+    graph_inputs[i] = lcip_ir_add_value(ir, ir->analysis->graph_inputs[i], (int)ir->nodes->len);
     g_array_append_val(node->outputs, graph_inputs[i]);
     g_ptr_array_add(ir->nodes, node);
-  }
-}
-
-/* The shape of a graph input as the analysis took it stands at whoever reads it. */
-static void settle_graph_inputs(LcipIr *ir, const int *graph_inputs) {
-  for (guint e = 0; e < ir->graph->edges->len; e++) {
-    const LcipEdge *edge = &g_array_index(ir->graph->edges, LcipEdge, e);
-    if (edge->src_actor < 0 && edge->dst_actor >= 0)
-      lcip_ir_value(ir, graph_inputs[edge->src_port])->spec =
-          ir->analysis->input_specs[edge->dst_actor][edge->dst_port];
   }
 }
 
@@ -212,7 +201,6 @@ LcipIr *lcip_ir_new(LcipGraph *graph, const LcipAnalysis *analysis, const LcipMa
   add_graph_inputs(ir, graph_inputs);
   for (guint i = 0; i < n; i++)
     add_actor(ir, ports, analysis->order[i], graph_inputs);
-  settle_graph_inputs(ir, graph_inputs);
   add_graph_outputs(ir, graph_inputs);
   mark_kept(ir, keep);
   return ir;

@@ -42,7 +42,17 @@ static const Shape shapes[] = {
     {"selfie", 72, 64, 72, 3, 2, 72, 0, FALSE},     {"selfie", 24, 32, 88, 1, 1, 1, 0, FALSE},
     {"selfie", 88, 32, 24, 1, 1, 1, 0, TRUE},       {"selfie", 96, 32, 96, 5, 2, 96, 1, FALSE},
     {"selfie", 128, 16, 128, 5, 1, 128, 2, FALSE},  {"selfie", 128, 16, 32, 1, 1, 1, 0, TRUE},
-    {"selfie", 128, 1, 32, 1, 1, 1, 0, FALSE},
+    {"selfie", 128, 1, 32, 1, 1, 1, 0, FALSE},      {"resnet18", 64, 56, 64, 3, 1, 1, 1, TRUE},
+    {"resnet18", 128, 28, 128, 3, 1, 1, 1, TRUE},   {"resnet18", 256, 14, 256, 3, 1, 1, 1, TRUE},
+    {"resnet18", 512, 7, 512, 3, 1, 1, 1, TRUE},    {"vgg16", 64, 224, 64, 3, 1, 1, 1, FALSE},
+    {"vgg16", 64, 112, 128, 3, 1, 1, 1, FALSE},     {"vgg16", 128, 112, 128, 3, 1, 1, 1, FALSE},
+    {"vgg16", 128, 56, 256, 3, 1, 1, 1, FALSE},     {"vgg16", 256, 56, 256, 3, 1, 1, 1, FALSE},
+    {"vgg16", 256, 28, 512, 3, 1, 1, 1, FALSE},     {"vgg16", 512, 28, 512, 3, 1, 1, 1, FALSE},
+    {"vgg16", 512, 14, 512, 3, 1, 1, 1, FALSE},     {"squeezenet", 16, 55, 64, 3, 1, 1, 1, FALSE},
+    {"squeezenet", 32, 27, 128, 3, 1, 1, 1, FALSE}, {"squeezenet", 48, 13, 192, 3, 1, 1, 1, FALSE},
+    {"squeezenet", 64, 13, 256, 3, 1, 1, 1, FALSE}, {"densenet", 128, 56, 32, 3, 1, 1, 1, FALSE},
+    {"densenet", 128, 28, 32, 3, 1, 1, 1, FALSE},   {"densenet", 128, 14, 32, 3, 1, 1, 1, FALSE},
+    {"densenet", 128, 7, 32, 3, 1, 1, 1, FALSE},
 };
 
 static int n_threads = 1;

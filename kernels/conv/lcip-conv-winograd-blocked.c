@@ -1,0 +1,418 @@
+#include "config.h"
+#include "lcip-winograd-vec.h"
+#include "lcip-winograd.h"
+
+#include <math.h>
+
+/* Winograd convolution over channel-blocked tensors, fused: a chunk is a number of tiles small
+ * enough that their transformed input stays in the L2 cache. For each pair of output vectors it
+ * multiplies all frequencies and transforms the products back at once, so these never leave the
+ * cache either, and the weights are read once, in order. No chunk waits for another. */
+
+/* Registers as in direct convolution: ROWS x 2 sums, 2 of weights, 1 broadcast. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define ROWS 14
+#else
+#define ROWS 6
+#endif
+#define GROUP (2 * LCIP_LANES) /* output channels of a micro-kernel */
+
+enum { MAX_SIDE = LCIP_WINOGRAD_MAX_SIDE, MAX_TILE = LCIP_WINOGRAD_MAX_TILE };
+/* Fewer channels than this make transforms dearer than the products they save. */
+enum { MIN_CHANNELS = 16 };
+
+static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, ROWS};
+
+/* ---- support and preparation ---- */
+
+static gboolean is_constant(const LcipStep *step, guint i) {
+  return step->constants && step->constants[i] && step->inputs[i].type == LCIP_TYPE_F32;
+}
+
+static gboolean has_bias(const LcipStep *step) {
+  return step->n_anchor_inputs > 2 && lcip_step_has_input(step, 2);
+}
+
+static gboolean pays(const LcipStep *step, const char **reason) {
+  const gint64 least = MIN(step->inputs[0].shape.dims[1], step->outputs[0].shape.dims[1]);
+  if (least < MIN_CHANNELS) {
+    *reason = "with fewer than 16 channels direct convolution is faster";
+    return FALSE;
+  }
+  if (lcip_winograd_tile(step, &isa) == 0) {
+    *reason = "direct convolution is faster for this size";
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const char **reason) {
+  LcipTail tail;
+  if (!lcip_is_image(&step->inputs[0]) || !lcip_is_image(&step->outputs[0]) ||
+      !lcip_is_image(&step->inputs[1])) {
+    *reason = "it takes f32 tensors of 4 dimensions";
+    return FALSE;
+  }
+  if (!is_constant(step, 1) || (has_bias(step) && !is_constant(step, 2))) {
+    *reason = "its weights must be constants";
+    return FALSE;
+  }
+  if (!lcip_winograd_fits(step, reason) || !pays(step, reason) ||
+      !lcip_tail_init(&tail, step, reason))
+    return FALSE;
+  lcip_formats_dense(step, formats);
+  formats->inputs[0] = LCIP_BLOCK_FORMAT;
+  formats->outputs[0] = LCIP_BLOCK_FORMAT;
+  lcip_tail_formats(step, formats);
+  return TRUE;
+}
+
+static gboolean plan_init(LcipWinograd *plan, const LcipStep *step, GError **error) {
+  return lcip_winograd_init(plan, step, &step->inputs[0].shape, &step->outputs[0].shape, &isa,
+                            lcip_winograd_tile(step, &isa), error);
+}
+
+static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
+  (void)formats;
+  LcipWinograd plan;
+  if (!plan_init(&plan, step, NULL))
+    return 0;
+  return lcip_winograd_scratch_elems(&plan, &isa) * sizeof(float) * workers;
+}
+
+/* The blob: weights, then biases of whole vectors. */
+static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
+                        GError **error) {
+  (void)formats;
+  LcipWinograd plan;
+  if (!plan_init(&plan, step, error))
+    return FALSE;
+  const gsize weights = lcip_winograd_weight_elems(&plan, &isa);
+  const gsize bytes = (weights + (gsize)(plan.vecs * LCIP_LANES)) * sizeof(float);
+  *blob = lcip_blob_new(bytes);
+  if (!*blob) {
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_MEMORY,
+                "transformed weights need %" G_GSIZE_FORMAT " bytes", bytes);
+    return FALSE;
+  }
+  float *packed = lcip_blob_data(*blob);
+  lcip_winograd_pack(&plan, &isa, lcip_tensor_get_data(step->constants[1]), packed);
+  if (has_bias(step))
+    memcpy(packed + weights, lcip_tensor_get_data(step->constants[2]),
+           (gsize)plan.oc * sizeof(float));
+  return TRUE;
+}
+
+/* ---- running ---- */
+
+typedef struct {
+  LcipWinograd plan;
+  LcipWinogradSplit split;
+  LcipTail tail;
+  const LcipCall *call;
+  const float *weights, *biases;
+  gsize input_stride, product_stride, scratch_elems;
+} Conv;
+
+/* Tiles [tile, tile + n_tiles) and groups [group, group_end); the worker's scratch. */
+typedef struct {
+  gint64 tile, n_tiles, group, group_end;
+  float *inputs, *products;
+} Chunk;
+
+/* Where tile @index begins in the output. */
+typedef struct {
+  gint64 n, y, x;
+} Place;
+
+static Place place_of(const LcipWinograd *p, gint64 index) {
+  const gint64 per_image = p->tile_rows * p->tile_cols;
+  const gint64 rest = index % per_image;
+  return (Place){index / per_image, rest / p->tile_cols * p->m, rest % p->tile_cols * p->m};
+}
+
+/* One vector of channels of one tile, pixels @pixel apart in rows @row apart -> every @stride. */
+LCIP_INLINE void transform_input(const int m, const float *x, gsize row, gsize pixel, float *out,
+                                 gsize stride) {
+  const int side = m + 2;
+  vf half[MAX_SIDE][MAX_SIDE];
+  LCIP_UNROLL
+  for (int r = 0; r < side; r++) {
+    LCIP_UNROLL
+    for (int c = 0; c < side; c++)
+      half[r][c] = v_load(x + (gsize)r * row + (gsize)c * pixel);
+    winograd_input(m, half[r]);
+  }
+  LCIP_UNROLL
+  for (int c = 0; c < side; c++) {
+    vf column[MAX_SIDE];
+    LCIP_UNROLL
+    for (int r = 0; r < side; r++)
+      column[r] = half[r][c];
+    winograd_input(m, column);
+    LCIP_UNROLL
+    for (int r = 0; r < side; r++)
+      v_store(out + (gsize)(r * side + c) * stride, column[r]);
+  }
+}
+
+/* A tile at the edge: its blocks of input with zeros around the image. */
+static void copy_patch(const LcipWinograd *p, const float *plane, gint64 y, gint64 x,
+                       float *patch) {
+  for (gint64 r = y; r < y + p->side; r++)
+    for (gint64 c = x; c < x + p->side; c++, patch += LCIP_BLOCK) {
+      if (r >= 0 && r < p->h && c >= 0 && c < p->w)
+        memcpy(patch, plane + (r * p->w + c) * LCIP_BLOCK, LCIP_BLOCK * sizeof(float));
+      else
+        memset(patch, 0, LCIP_BLOCK * sizeof(float));
+    }
+}
+
+LCIP_INLINE void transform_block(const Conv *conv, const int m, Place at, const float *plane,
+                                 float *out) {
+  const LcipWinograd *p = &conv->plan;
+  const gint64 y = at.y - p->pad_y, x = at.x - p->pad_x;
+  float patch[MAX_SIDE * MAX_SIDE * LCIP_BLOCK];
+  const float *from = patch;
+  gsize row = (gsize)((m + 2) * LCIP_BLOCK);
+  if (y >= 0 && x >= 0 && y + m + 2 <= p->h && x + m + 2 <= p->w) {
+    from = plane + (y * p->w + x) * LCIP_BLOCK;
+    row = (gsize)(p->w * LCIP_BLOCK);
+  } else {
+    copy_patch(p, plane, y, x, patch);
+  }
+  for (int v = 0; v < LCIP_BLOCK_VECS; v++)
+    transform_input(m, from + v * LCIP_LANES, row, LCIP_BLOCK, out + v * LCIP_LANES,
+                    conv->input_stride);
+}
+
+LCIP_INLINE void transform_inputs(const Conv *conv, const int m, const Chunk *chunk) {
+  const LcipWinograd *p = &conv->plan;
+  const float *in = conv->call->inputs[0].data;
+  const gint64 plane = p->h * p->w * LCIP_BLOCK;
+  for (gint64 block = 0; block < p->blocks; block++)
+    for (gint64 t = 0; t < chunk->n_tiles; t++) {
+      const Place at = place_of(p, chunk->tile + t);
+      transform_block(conv, m, at, in + (at.n * p->blocks + block) * plane,
+                      chunk->inputs + (block * p->max_tiles + t) * LCIP_BLOCK);
+    }
+}
+
+/* What a micro-kernel reads and writes: @x: its first tile's values, blocks @x_block apart; @w:
+ * weights; @out: the two vectors of a tile are @out_vec apart. In elements. */
+typedef struct {
+  const float *x, *w;
+  float *out;
+  gsize x_block, out_vec;
+  gint64 c;
+} Micro;
+
+/* @tiles x @vecs sums over all input channels. */
+LCIP_INLINE void micro_body(const Micro *m, const int tiles, const int vecs) {
+  vf sum[ROWS][2];
+  const float *w = m->w;
+  LCIP_UNROLL
+  for (int i = 0; i < tiles; i++)
+    sum[i][0] = sum[i][1] = v_set1(0.0f);
+  for (gint64 done = 0; done < m->c; done += LCIP_BLOCK) {
+    const float *x = m->x + (gsize)(done / LCIP_BLOCK) * m->x_block;
+    const gint64 depth = MIN(LCIP_BLOCK, m->c - done);
+    for (gint64 k = 0; k < depth; k++, x++, w += vecs * LCIP_LANES) {
+      const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
+      LCIP_UNROLL
+      for (int i = 0; i < tiles; i++) {
+        const vf value = v_set1(x[i * LCIP_BLOCK]);
+        sum[i][0] += value * w0;
+        if (vecs > 1)
+          sum[i][1] += value * w1;
+      }
+    }
+  }
+  LCIP_UNROLL
+  for (int i = 0; i < tiles; i++) {
+    v_store(m->out + i * LCIP_LANES, sum[i][0]);
+    if (vecs > 1)
+      v_store(m->out + m->out_vec + i * LCIP_LANES, sum[i][1]);
+  }
+}
+
+#define MICRO(r)                                                                                   \
+  static void micro_1_##r(const Micro *m) {                                                        \
+    micro_body(m, r, 1);                                                                           \
+  }                                                                                                \
+  static void micro_2_##r(const Micro *m) {                                                        \
+    micro_body(m, r, 2);                                                                           \
+  }
+#define MICRO_ENTRY(r) {micro_1_##r, micro_2_##r},
+
+#if ROWS == 14
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
+#else
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
+#endif
+
+MICRO_EACH(MICRO)
+
+/* [tiles - 1][vectors - 1] */
+static void (*const micros[ROWS][2])(const Micro *) = {MICRO_EACH(MICRO_ENTRY)};
+
+/* Vectors of output channels in @group: 2, or 1 in the last. */
+static int group_vecs(const LcipWinograd *p, gint64 group) {
+  return (int)MIN(2, p->vecs - 2 * group);
+}
+
+static void multiply(const Conv *conv, const Chunk *chunk, gint64 group) {
+  const LcipWinograd *p = &conv->plan;
+  const int vecs = group_vecs(p, group);
+  const gint64 parts = (chunk->n_tiles + ROWS - 1) / ROWS;
+  Micro m = {.w = conv->weights + group * GROUP * p->c * p->freqs,
+             .x_block = (gsize)(p->max_tiles * LCIP_BLOCK),
+             .out_vec = (gsize)(p->max_tiles * LCIP_LANES),
+             .c = p->c};
+  for (gint64 freq = 0; freq < p->freqs; freq++, m.w += p->c * vecs * LCIP_LANES)
+    for (gint64 part = 0; part < parts; part++) {
+      const gint64 begin = chunk->n_tiles * part / parts;
+      const gint64 end = chunk->n_tiles * (part + 1) / parts;
+      m.x = chunk->inputs + (gsize)freq * conv->input_stride + begin * LCIP_BLOCK;
+      m.out = chunk->products + (gsize)freq * conv->product_stride + begin * LCIP_LANES;
+      micros[end - begin - 1][vecs - 1](&m);
+    }
+}
+
+/* Finished results of one vector of one tile. */
+LCIP_INLINE void transform_output(const Conv *conv, const int m, const float *products, vf bias,
+                                  vf y[MAX_TILE][MAX_TILE]) {
+  const int side = m + 2;
+  vf half[MAX_TILE][MAX_SIDE];
+  LCIP_UNROLL
+  for (int c = 0; c < side; c++) {
+    vf column[MAX_SIDE], out[MAX_TILE];
+    LCIP_UNROLL
+    for (int r = 0; r < side; r++)
+      column[r] = v_load(products + (gsize)(r * side + c) * conv->product_stride);
+    winograd_output(m, column, out);
+    LCIP_UNROLL
+    for (int r = 0; r < m; r++)
+      half[r][c] = out[r];
+  }
+  LCIP_UNROLL
+  for (int r = 0; r < m; r++) {
+    winograd_output(m, half[r], y[r]);
+    LCIP_UNROLL
+    for (int c = 0; c < m; c++)
+      y[r][c] += bias;
+  }
+}
+
+/* Epilogues: in registers where they are simple, else one by one. @mask: channels that there are.
+ */
+LCIP_INLINE vf finish(const Conv *conv, vf y, gsize at, vi mask) {
+  const LcipTail *tail = &conv->tail;
+  if (!tail->simple) {
+    y = v_tail(tail, conv->call, y, at);
+  } else {
+    if (tail->side_input >= 0)
+      y += v_load((const float *)conv->call->inputs[tail->side_input].data + at);
+    y = v_clamp(y, tail->lo, tail->hi);
+  }
+  return (vf)((vi)y & mask);
+}
+
+LCIP_INLINE void store_tile(const Conv *conv, const int m, Place at, gint64 vec,
+                            const float *products) {
+  const LcipWinograd *p = &conv->plan;
+  const gint64 block = at.n * (p->vecs / LCIP_BLOCK_VECS) + vec / LCIP_BLOCK_VECS;
+  const gint64 in_block = vec % LCIP_BLOCK_VECS * LCIP_LANES;
+  const vi mask = v_lanes_below((int)CLAMP(p->oc - vec * LCIP_LANES, 0, LCIP_LANES));
+  const int rows = (int)MIN(m, p->oh - at.y), cols = (int)MIN(m, p->ow - at.x);
+  float *out = conv->call->outputs[0].data;
+  vf y[MAX_TILE][MAX_TILE];
+  transform_output(conv, m, products, v_load(conv->biases + vec * LCIP_LANES), y);
+  for (int r = 0; r < rows; r++)
+    for (int c = 0; c < cols; c++) {
+      const gint64 pixel = (block * p->oh + at.y + r) * p->ow + at.x + c;
+      const gsize here = (gsize)(pixel * LCIP_BLOCK + in_block);
+      v_store(out + here, finish(conv, y[r][c], here, mask));
+    }
+}
+
+LCIP_INLINE void run_tiles(const Conv *conv, const int m, const Chunk *chunk) {
+  const LcipWinograd *p = &conv->plan;
+  transform_inputs(conv, m, chunk);
+  for (gint64 group = chunk->group; group < chunk->group_end; group++) {
+    multiply(conv, chunk, group);
+    for (int v = 0; v < group_vecs(p, group); v++)
+      for (gint64 t = 0; t < chunk->n_tiles; t++)
+        store_tile(conv, m, place_of(p, chunk->tile + t), 2 * group + v,
+                   chunk->products + (v * p->max_tiles + t) * LCIP_LANES);
+  }
+}
+
+static void run_tiles_2(const Conv *conv, const Chunk *chunk) {
+  run_tiles(conv, 2, chunk);
+}
+
+static void run_tiles_4(const Conv *conv, const Chunk *chunk) {
+  run_tiles(conv, 4, chunk);
+}
+
+static void run_tiles_6(const Conv *conv, const Chunk *chunk) {
+  run_tiles(conv, 6, chunk);
+}
+
+static void run_chunk(gpointer data, guint index, guint worker) {
+  const Conv *conv = data;
+  const LcipWinograd *p = &conv->plan;
+  const LcipWinogradSplit *split = &conv->split;
+  Chunk chunk = {.tile = index / split->group_chunks * split->tiles,
+                 .group = index % split->group_chunks * split->groups};
+  chunk.n_tiles = MIN(split->tiles, p->tiles - chunk.tile);
+  chunk.group_end = MIN(chunk.group + split->groups, p->groups);
+  chunk.inputs = (float *)conv->call->scratch + worker * conv->scratch_elems;
+  chunk.products = chunk.inputs + (gsize)p->freqs * conv->input_stride;
+  if (p->m == 2)
+    run_tiles_2(conv, &chunk);
+  else if (p->m == 4)
+    run_tiles_4(conv, &chunk);
+  else
+    run_tiles_6(conv, &chunk);
+}
+
+/* The tile's size is that for which the weights were prepared, whatever the actual shapes. */
+static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
+  Conv conv = {.call = call};
+  LcipWinograd *p = &conv.plan;
+  const int m = lcip_winograd_tile(call->step, &isa);
+  if (!lcip_winograd_init(p, call->step, &call->inputs[0].shape, &call->outputs[0].shape, &isa, m,
+                          error))
+    return FALSE;
+  const char *reason = NULL;
+  if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);
+    return FALSE;
+  }
+  conv.split = lcip_winograd_split(p, &isa, lcip_team_size(team));
+  conv.weights = lcip_blob_data(call->prepared);
+  conv.biases = conv.weights + lcip_winograd_weight_elems(p, &isa);
+  conv.input_stride = lcip_winograd_input_stride(p, &isa);
+  conv.product_stride = lcip_winograd_product_stride(p, &isa);
+  conv.scratch_elems = lcip_winograd_scratch_elems(p, &isa);
+  lcip_team_run(team, (guint)(conv.split.tile_chunks * conv.split.group_chunks), run_chunk, &conv);
+  return TRUE;
+}
+
+const LcipKernel LCIP_ISA_KERNEL(conv_winograd_blocked) = {
+    .name = LCIP_ISA_NAME("conv-winograd-blocked"),
+    .family = "blocked",
+    .device = LCIP_DEVICE_CPU,
+    .operators = (const char *const[]){"Conv", NULL},
+    .needs = LCIP_ISA_NEEDS,
+    .numerics = LCIP_NUMERICS_WINOGRAD,
+    .tolerance = 1e-3f,
+    .inplace = TRUE,
+    .prepared_inputs = 1 << 1 | 1 << 2,
+    .supports = supports,
+    .scratch_bytes = scratch_bytes,
+    .prepare = prepare,
+    .run = run,
+};

@@ -1,0 +1,227 @@
+#include "config.h"
+#include "lcip-winograd.h"
+
+#include <string.h>
+
+/* MAX_WIDTH: output channels of a group. */
+enum { CACHE_LINE_ELEMS = 16, MAX_WIDTH = 32 };
+
+/* Transformed input of a chunk: what a usual L2 cache holds beside the weights in use. */
+#define INPUT_BUDGET_ELEMS (192 * 1024)
+
+/* Estimated time in multiply-adds of one vector (which a core starts once a cycle, or twice).
+ * Transforming one vector of one tile, there and back, measured: */
+static const struct {
+  int m;
+  double input, output;
+} tile_costs[] = {{2, 50, 45}, {4, 140, 130}, {6, 380, 420}};
+/* Below this many multiply-adds for a pair of weight vectors the loads of these take longer. */
+static const double MIN_PAIR_COST = 8;
+/* A pair's own loads and loop. */
+static const double PAIR_COST = 3;
+static const double CHUNK_COST = 2000;
+/* Weights from memory or from a cache that all cores share: between the two. */
+static const double BYTES_PER_COST = 8;
+
+/* A larger tile has larger errors and weights; it must gain this much. */
+static const double LEAST_GAIN = 0.92;
+
+static gint64 divide_up(gint64 a, gint64 b) {
+  return (a + b - 1) / b;
+}
+
+gboolean lcip_winograd_fits(const LcipStep *step, const char **reason) {
+  LcipPlaneWindow win;
+  const LcipShape *in = &step->inputs[0].shape, *weights = &step->inputs[1].shape;
+  if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, NULL) || win.kernel[0] != 3 ||
+      win.kernel[1] != 3) {
+    *reason = "it takes windows of 3x3 only";
+    return FALSE;
+  }
+  for (guint i = 0; i < 2; i++)
+    if (win.stride[i] != 1 || win.dilation[i] != 1) {
+      *reason = "it takes stride 1 and dilation 1 only";
+      return FALSE;
+    }
+  if (in->dims[1] != weights->dims[1])
+    *reason = "it takes one group only";
+  return in->dims[1] == weights->dims[1];
+}
+
+static void set_tile(LcipWinograd *p, const LcipWinogradIsa *isa, int m) {
+  p->m = m;
+  p->side = m + 2;
+  p->freqs = p->side * p->side;
+  p->tile_rows = divide_up(p->oh, m);
+  p->tile_cols = divide_up(p->ow, m);
+  p->tiles = p->n * p->tile_rows * p->tile_cols;
+  const gint64 fit = INPUT_BUDGET_ELEMS / (p->freqs * p->blocks * isa->block);
+  p->max_tiles = CLAMP(fit, isa->rows, 4 * isa->rows);
+}
+
+gboolean lcip_winograd_init(LcipWinograd *p, const LcipStep *step, const LcipShape *in,
+                            const LcipShape *out, const LcipWinogradIsa *isa, int m,
+                            GError **error) {
+  LcipPlaneWindow win;
+  if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, error))
+    return FALSE;
+  *p = (LcipWinograd){.n = in->dims[0],
+                      .c = in->dims[1],
+                      .h = in->dims[2],
+                      .w = in->dims[3],
+                      .oc = out->dims[1],
+                      .oh = out->dims[2],
+                      .ow = out->dims[3],
+                      .pad_y = win.pad_begin[0],
+                      .pad_x = win.pad_begin[1],
+                      .blocks = divide_up(in->dims[1], isa->block)};
+  p->vecs = divide_up(out->dims[1], isa->block) * (isa->block / isa->lanes);
+  p->groups = divide_up(p->vecs, 2);
+  set_tile(p, isa, m);
+  return TRUE;
+}
+
+/* ---- estimates ---- */
+
+/* Multiplying @tiles with one group of output vectors, all frequencies; and back. */
+static double group_cost(const LcipWinograd *p, const LcipWinogradIsa *isa, gint64 tiles,
+                         double output_cost) {
+  const double parts = (double)divide_up(tiles, isa->rows);
+  const double pair = MAX(2.0 * (double)tiles, MIN_PAIR_COST * parts) + PAIR_COST * parts;
+  return (double)(p->freqs * p->c) * pair + 2.0 * output_cost * (double)tiles;
+}
+
+static double chunk_cost(const LcipWinograd *p, const LcipWinogradIsa *isa, gint64 tiles,
+                         gint64 groups) {
+  const guint i = (guint)(p->m / 2 - 1);
+  const double vecs = (double)(p->blocks * (isa->block / isa->lanes));
+  return CHUNK_COST + vecs * tile_costs[i].input * (double)tiles +
+         (double)groups * group_cost(p, isa, tiles, tile_costs[i].output);
+}
+
+LcipWinogradSplit lcip_winograd_split(const LcipWinograd *p, const LcipWinogradIsa *isa,
+                                      guint workers) {
+  LcipWinogradSplit best = {0};
+  double least = G_MAXDOUBLE;
+  if (p->tiles == 0)
+    return (LcipWinogradSplit){1, 0, p->groups, 1};
+  const gint64 fewest = divide_up(p->tiles, p->max_tiles);
+  for (gint64 k = fewest; k <= MIN(p->tiles, fewest + 4 * workers); k++)
+    for (gint64 g = 1; g <= MIN(p->groups, 4 * workers); g++) {
+      const LcipWinogradSplit split = {divide_up(p->tiles, k), k, divide_up(p->groups, g), g};
+      const double rounds = (double)divide_up(k * g, workers);
+      const double cost = rounds * chunk_cost(p, isa, split.tiles, split.groups);
+      if (cost < least) {
+        least = cost;
+        best = split;
+      }
+    }
+  best.tile_chunks = divide_up(p->tiles, best.tiles);
+  best.group_chunks = divide_up(p->groups, best.groups);
+  return best;
+}
+
+static double winograd_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  const LcipWinogradSplit split = lcip_winograd_split(p, isa, 1);
+  const double chunks = (double)(split.tile_chunks * split.group_chunks);
+  return chunks * chunk_cost(p, isa, split.tiles, split.groups) +
+         4.0 * (double)(p->freqs * p->c * p->oc) / BYTES_PER_COST;
+}
+
+static double direct_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  const double products = 9.0 * (double)(p->c * p->vecs * p->n * p->oh * p->ow);
+  return products * (1 + PAIR_COST / (2.0 * isa->rows)) +
+         4.0 * 9.0 * (double)(p->c * p->oc) / BYTES_PER_COST;
+}
+
+int lcip_winograd_tile(const LcipStep *step, const LcipWinogradIsa *isa) {
+  LcipWinograd p;
+  int best = 0;
+  double least = 0;
+  for (guint i = 0; i < G_N_ELEMENTS(tile_costs); i++) {
+    if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, &step->outputs[0].shape, isa,
+                            tile_costs[i].m, NULL))
+      return 0;
+    if (i == 0)
+      least = direct_cost(&p, isa);
+    const double cost = winograd_cost(&p, isa);
+    if (cost < least * LEAST_GAIN) {
+      least = cost;
+      best = p.m;
+    }
+  }
+  return best;
+}
+
+/* ---- memory ---- */
+
+gsize lcip_winograd_input_stride(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  return (gsize)(p->blocks * p->max_tiles * isa->block) + CACHE_LINE_ELEMS;
+}
+
+gsize lcip_winograd_product_stride(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  return (gsize)(2 * p->max_tiles * isa->lanes) + CACHE_LINE_ELEMS;
+}
+
+gsize lcip_winograd_scratch_elems(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  const gsize elems =
+      (lcip_winograd_input_stride(p, isa) + lcip_winograd_product_stride(p, isa)) * (gsize)p->freqs;
+  return (elems + CACHE_LINE_ELEMS - 1) / CACHE_LINE_ELEMS * CACHE_LINE_ELEMS;
+}
+
+gsize lcip_winograd_weight_elems(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  return (gsize)(p->vecs * isa->lanes * p->c * p->freqs);
+}
+
+/* ---- weights ---- */
+
+static const double weights_2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
+static const double weights_4[6][3] = {{1 / 4., 0, 0},
+                                       {-1 / 6., -1 / 6., -1 / 6.},
+                                       {-1 / 6., 1 / 6., -1 / 6.},
+                                       {1 / 24., 1 / 12., 1 / 6.},
+                                       {1 / 24., -1 / 12., 1 / 6.},
+                                       {0, 0, 1}};
+static const double weights_6[8][3] = {{1, 0, 0},
+                                       {-2 / 9., -2 / 9., -2 / 9.},
+                                       {-2 / 9., 2 / 9., -2 / 9.},
+                                       {1 / 90., 1 / 45., 2 / 45.},
+                                       {1 / 90., -1 / 45., 2 / 45.},
+                                       {32 / 45., 16 / 45., 8 / 45.},
+                                       {32 / 45., -16 / 45., 8 / 45.},
+                                       {0, 0, 1}};
+
+/* G g G' of one window: frequencies are MAX_WIDTH apart in @out. */
+static void transform_window(const LcipWinograd *p, const float *g, float *out) {
+  const double(*matrix)[3] = p->m == 2 ? weights_2 : p->m == 4 ? weights_4 : weights_6;
+  double half[LCIP_WINOGRAD_MAX_SIDE][3];
+  for (int r = 0; r < p->side; r++)
+    for (int c = 0; c < 3; c++)
+      half[r][c] = matrix[r][0] * (double)g[c] + matrix[r][1] * (double)g[3 + c] +
+                   matrix[r][2] * (double)g[6 + c];
+  for (int r = 0; r < p->side; r++)
+    for (int c = 0; c < p->side; c++, out += MAX_WIDTH)
+      *out = (float)(half[r][0] * matrix[c][0] + half[r][1] * matrix[c][1] +
+                     half[r][2] * matrix[c][2]);
+}
+
+/* By way of a small buffer: frequencies lie so far apart, often by a power of two, that writing to
+ * all of them in turn would miss the caches each time. */
+static void pack_channel(const LcipWinograd *p, const float *weights, gint64 first, gint64 c,
+                         gint64 width, float *packed) {
+  float buffer[LCIP_WINOGRAD_MAX_SIDE * LCIP_WINOGRAD_MAX_SIDE][MAX_WIDTH] = {0};
+  for (gint64 lane = 0; lane < MIN(width, p->oc - first); lane++)
+    transform_window(p, weights + ((first + lane) * p->c + c) * 9, &buffer[0][lane]);
+  for (int freq = 0; freq < p->freqs; freq++)
+    memcpy(packed + (freq * p->c + c) * width, buffer[freq], (gsize)width * sizeof(float));
+}
+
+void lcip_winograd_pack(const LcipWinograd *p, const LcipWinogradIsa *isa, const float *weights,
+                        float *packed) {
+  for (gint64 group = 0; group < p->groups; group++) {
+    const gint64 width = MIN(2, p->vecs - 2 * group) * isa->lanes;
+    for (gint64 c = 0; c < p->c; c++)
+      pack_channel(p, weights, group * 2 * isa->lanes, c, width, packed);
+    packed += p->freqs * p->c * width;
+  }
+}

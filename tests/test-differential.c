@@ -1,0 +1,713 @@
+#include "config.h"
+#include "lcip-plan.h"
+#include "lcip-run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Random graphs on random lanes, compiled and run, against the reference kernels actor by actor.
+ * A failure prints its seed and the graph; LCIP_DIFFERENTIAL_SEED repeats one graph,
+ * LCIP_DIFFERENTIAL_ROUNDS makes more of them than the suite does. */
+
+#define N_ROUNDS 400
+#define N_INPUTS 2
+#define TOLERANCE 2e-3f
+
+/* Value: what an actor or graph input gives. @actor: LCIP_NO_ACTOR for graph input @port. @planned:
+ * its shape in the plan; @tensor: what it really is. */
+typedef struct {
+  int actor;
+  guint port;
+  LcipShape planned;
+  LcipTensor *tensor;
+} Value;
+
+/* Operand: @value, or @constant, or neither: absent. */
+typedef struct {
+  int value;
+  LcipTensor *constant;
+} Operand;
+
+/* @reduced: the inputs given are smaller than what the plan is made for. @lines: the graph in
+ * words. @outputs: the value behind each graph output. */
+typedef struct {
+  guint32 seed;
+  GRand *rand;
+  gboolean reduced;
+  LcipGraph *graph;
+  GPtrArray *lanes;
+  GArray *values;
+  GArray *outputs;
+  GString *lines;
+} Maker;
+
+/* ---- small things ---- */
+
+static int below(Maker *m, int n) {
+  return g_rand_int_range(m->rand, 0, n);
+}
+
+static LcipTensor *random_tensor(Maker *m, LcipShape shape, double lo, double hi) {
+  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, shape);
+  LcipTensor *tensor = lcip_tensor_new(&spec);
+  float *data = lcip_tensor_get_mutable(tensor);
+  for (gint64 i = 0; i < lcip_shape_count(&shape); i++)
+    data[i] = (float)g_rand_double_range(m->rand, lo, hi);
+  return tensor;
+}
+
+static Value *value_at(Maker *m, int value) {
+  return &g_array_index(m->values, Value, value);
+}
+
+static const LcipShape *actual_shape(Maker *m, int value) {
+  return lcip_tensor_get_shape(value_at(m, value)->tensor);
+}
+
+static Operand of_value(int value) {
+  return (Operand){.value = value};
+}
+
+static Operand of_constant(LcipTensor *tensor) {
+  return (Operand){.value = -1, .constant = tensor};
+}
+
+/* ---- the oracle ---- */
+
+static void reference_output(const LcipStep *step, LcipTensor *const *inputs, LcipTensor *out) {
+  g_autoptr(GError) error = NULL;
+  LcipTensorView views[8] = {0}, result = lcip_tensor_view(out);
+  for (guint i = 0; i < step->n_inputs; i++)
+    if (inputs[i])
+      views[i] = lcip_tensor_view(inputs[i]);
+  if (step->op->flags & LCIP_OP_VIEW)
+    memcpy(result.data, views[0].data, lcip_tensor_get_bytes(out));
+  else
+    lcip_kernel_run_reference(step, views, &result, &error);
+  g_assert_no_error(error);
+}
+
+/* The planned shape of @actor's output and its value, from those of its operands. */
+static Value evaluate(Maker *m, const LcipActor *actor, const Operand *operands) {
+  g_autoptr(GError) error = NULL;
+  LcipTensorSpec planned[8] = {0}, actual[8] = {0}, out = {0};
+  LcipTensor *constants[8] = {NULL}, *inputs[8] = {NULL};
+  for (guint i = 0; i < actor->n_inputs; i++) {
+    const Operand *from = &operands[i];
+    constants[i] = from->constant;
+    inputs[i] = from->value >= 0 ? value_at(m, from->value)->tensor : from->constant;
+    if (!inputs[i])
+      continue;
+    planned[i] = actual[i] = *lcip_tensor_get_spec(inputs[i]);
+    if (from->value >= 0)
+      planned[i].shape = value_at(m, from->value)->planned;
+  }
+  LcipStep step = {.op = actor->op,
+                   .attrs = actor->attrs,
+                   .n_inputs = actor->n_inputs,
+                   .n_anchor_inputs = actor->n_inputs,
+                   .inputs = planned,
+                   .constants = constants,
+                   .n_outputs = 1,
+                   .outputs = &out};
+  lcip_step_infer(&step, &error);
+  g_assert_no_error(error);
+  Value value = {.planned = out.shape};
+  step.inputs = actual;
+  lcip_step_infer(&step, &error);
+  g_assert_no_error(error);
+  value.tensor = lcip_tensor_new(&out);
+  reference_output(&step, inputs, value.tensor);
+  return value;
+}
+
+/* ---- making graphs ---- */
+
+static LcipActor *new_actor(Maker *m, const char *op, guint n_inputs) {
+  g_autofree char *id = g_strdup_printf("a%u", m->graph->actors->len);
+  return lcip_actor_new(id, "", "", op, n_inputs, 1);
+}
+
+static void set_attr(LcipActor *actor, const char *name, LcipAttrType type, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
+static void set_attr(LcipActor *actor, const char *name, LcipAttrType type, const char *format,
+                     ...) {
+  g_autoptr(GError) error = NULL;
+  va_list ap;
+  va_start(ap, format);
+  g_autofree char *text = g_strdup_vprintf(format, ap);
+  va_end(ap);
+  lcip_attrs_set_text(actor->attrs, name, type, text, &error);
+  g_assert_no_error(error);
+}
+
+static void describe(Maker *m, const LcipActor *actor, const Operand *operands, const char *lane,
+                     const LcipShape *planned) {
+  g_autofree char *shape = lcip_shape_to_string(planned);
+  guint n;
+  g_autofree const char **names = lcip_attrs_names(actor->attrs, &n);
+  g_string_append_printf(m->lines, "v%u = %s(", m->values->len, actor->op_name);
+  for (guint i = 0; i < actor->n_inputs; i++) {
+    g_autofree char *constant =
+        operands[i].constant
+            ? lcip_tensor_spec_to_string(lcip_tensor_get_spec(operands[i].constant))
+            : g_strdup("-");
+    g_string_append(m->lines, i ? ", " : "");
+    if (operands[i].value >= 0)
+      g_string_append_printf(m->lines, "v%d", operands[i].value);
+    else
+      g_string_append(m->lines, constant);
+  }
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *text = lcip_attrs_get_text(actor->attrs, names[i]);
+    g_string_append_printf(m->lines, "; %s=%s", names[i], text);
+  }
+  g_string_append_printf(m->lines, ") %s on %s: %s\n", shape, lane, actor->id);
+}
+
+/* Takes @actor and the operands' constants. */
+static void place(Maker *m, LcipActor *actor, const Operand *operands) {
+  Value value = evaluate(m, actor, operands);
+  const char *lane = m->lanes->pdata[below(m, (int)m->lanes->len)];
+  describe(m, actor, operands, lane, &value.planned);
+  value.actor = lcip_graph_add_actor(m->graph, actor);
+  for (guint i = 0; i < actor->n_inputs; i++) {
+    if (operands[i].value >= 0) {
+      const Value *from = value_at(m, operands[i].value);
+      lcip_graph_add_edge(m->graph, (LcipEdge){from->actor, from->port, value.actor, i, 0});
+    } else if (operands[i].constant) {
+      lcip_actor_set_constant(actor, i, operands[i].constant, "k");
+      lcip_tensor_unref(operands[i].constant);
+    }
+  }
+  lcip_mapping_assign(lcip_graph_find_mapping(m->graph, NULL), actor->id, lane);
+  g_array_append_val(m->values, value);
+}
+
+/* The latest values are the likeliest, so that chains become long. */
+static int any_value(Maker *m) {
+  const int n = (int)m->values->len;
+  return below(m, 3) ? n - 1 - below(m, MIN(n, 3)) : below(m, n);
+}
+
+/* A value of the same shapes, perhaps itself. */
+static int like(Maker *m, int value) {
+  for (int tries = 0; tries < 8; tries++) {
+    const int other = any_value(m);
+    if (lcip_shape_equal(&value_at(m, other)->planned, &value_at(m, value)->planned) &&
+        lcip_shape_equal(actual_shape(m, other), actual_shape(m, value)))
+      return other;
+  }
+  return value;
+}
+
+/* Of rank 4, its channels as many as planned. */
+static gboolean is_picture(Maker *m, int value) {
+  const LcipShape *planned = &value_at(m, value)->planned;
+  return planned->rank == 4 && planned->dims[1] == actual_shape(m, value)->dims[1];
+}
+
+static void add_conv(Maker *m, int x) {
+  static const int counts[] = {1, 3, 8, 16, 17, 24};
+  const int c = (int)value_at(m, x)->planned.dims[1], k = below(m, 2) ? 3 : 1;
+  const gboolean depthwise = below(m, 4) == 0;
+  const int out = depthwise ? c : counts[below(m, G_N_ELEMENTS(counts))];
+  const int group = depthwise ? c : 1, bias = below(m, 3);
+  const double scale = 1.7 / sqrt((double)(c / group) * k * k);
+  LcipActor *actor = new_actor(m, "Conv", bias ? 3 : 2);
+  set_attr(actor, "group", LCIP_ATTR_INT, "%d", group);
+  set_attr(actor, "pads", LCIP_ATTR_INTS, "%d %d %d %d", k / 2, k / 2, k / 2, k / 2);
+  if (below(m, 4) == 0)
+    set_attr(actor, "strides", LCIP_ATTR_INTS, "2 2");
+  const Operand operands[] = {
+      of_value(x),
+      of_constant(random_tensor(m, lcip_shape(4, out, c / group, k, k), -scale, scale)),
+      of_constant(bias == 2 ? random_tensor(m, lcip_shape(1, out), -1, 1) : NULL)};
+  place(m, actor, operands);
+}
+
+static void add_unary(Maker *m, int x) {
+  static const char *const ops[] = {"Relu",        "Relu", "Sigmoid", "LeakyRelu", "HardSwish",
+                                    "HardSigmoid", "Tanh", "Abs",     "Neg",       "Identity"};
+  place(m, new_actor(m, ops[below(m, G_N_ELEMENTS(ops))], 1), (Operand[]){of_value(x)});
+}
+
+static void add_clip(Maker *m, int x) {
+  const gboolean has_min = below(m, 3) > 0, has_max = below(m, 3) > 0;
+  const Operand operands[] = {
+      of_value(x), of_constant(has_min ? random_tensor(m, lcip_shape(0), -0.5, 0) : NULL),
+      of_constant(has_max ? random_tensor(m, lcip_shape(0), 0, 0.9) : NULL)};
+  place(m, new_actor(m, "Clip", has_max ? 3 : 2), operands);
+}
+
+/* A constant to go with @x: one number, one per channel, or, where the actual shape is known, one
+ * per column or element. */
+static LcipTensor *companion(Maker *m, int x) {
+  const LcipShape *shape = &value_at(m, x)->planned;
+  const int kind = below(m, m->reduced ? 2 : 4);
+  if (kind == 1 && is_picture(m, x))
+    return random_tensor(m, lcip_shape(3, (int)shape->dims[1], 1, 1), -1, 1);
+  if (kind == 2)
+    return random_tensor(m, lcip_shape(1, (int)shape->dims[shape->rank - 1]), -1, 1);
+  return random_tensor(m, kind == 3 ? *shape : lcip_shape(0), -1, 1);
+}
+
+static void add_binary(Maker *m, int x) {
+  static const char *const ops[] = {"Add", "Add", "Add", "Sub", "Mul"};
+  const char *op = ops[below(m, G_N_ELEMENTS(ops))];
+  const Operand other = below(m, 2) ? of_value(like(m, x)) : of_constant(companion(m, x));
+  const gboolean swap = below(m, 3) == 0;
+  const Operand operands[] = {swap ? other : of_value(x), swap ? of_value(x) : other};
+  place(m, new_actor(m, op, 2), operands);
+}
+
+/* A sum of constants, which the plan folds. */
+static void add_folded(Maker *m, int x) {
+  const LcipShape *shape = &value_at(m, x)->planned;
+  const Operand operands[] = {of_constant(random_tensor(m, *shape, -1, 1)),
+                              of_constant(random_tensor(m, *shape, -1, 1))};
+  place(m, new_actor(m, "Add", 2), operands);
+}
+
+static void add_concat(Maker *m, int x) {
+  LcipActor *actor = new_actor(m, "Concat", 2 + (guint)below(m, 2));
+  Operand operands[3] = {of_value(x), of_value(like(m, x)), of_value(x)};
+  set_attr(actor, "axis", LCIP_ATTR_INT, "1");
+  place(m, actor, operands);
+}
+
+static void add_pool(Maker *m, int x) {
+  LcipActor *actor = new_actor(m, below(m, 2) ? "MaxPool" : "AveragePool", 1);
+  const int size = actual_shape(m, x)->dims[2] >= 2 && actual_shape(m, x)->dims[3] >= 2 ? 2 : 1;
+  set_attr(actor, "kernel_shape", LCIP_ATTR_INTS, "%d %d", size, size);
+  if (below(m, 2))
+    set_attr(actor, "strides", LCIP_ATTR_INTS, "%d %d", size, size);
+  place(m, actor, (Operand[]){of_value(x)});
+}
+
+static void add_batchnorm(Maker *m, int x) {
+  const LcipShape channels = lcip_shape(1, (int)value_at(m, x)->planned.dims[1]);
+  Operand operands[5] = {of_value(x)};
+  for (int i = 1; i < 5; i++)
+    operands[i] = of_constant(random_tensor(m, channels, i == 4 ? 0.5 : -1, i == 4 ? 1.5 : 1));
+  place(m, new_actor(m, "BatchNormalization", 5), operands);
+}
+
+static void add_transpose(Maker *m, int x) {
+  static const char *const perms[] = {"0 2 3 1", "0 3 1 2", "0 1 3 2"};
+  LcipActor *actor = new_actor(m, "Transpose", 1);
+  if (value_at(m, x)->planned.rank == 4)
+    set_attr(actor, "perm", LCIP_ATTR_INTS, "%s", perms[below(m, G_N_ELEMENTS(perms))]);
+  place(m, actor, (Operand[]){of_value(x)});
+}
+
+/* To a matrix or to a picture of one row. */
+static void add_reshape(Maker *m, int x) {
+  const gint64 matrix[] = {1, -1}, row[] = {1, -1, 1, value_at(m, x)->planned.dims[0]};
+  const gint64 last = value_at(m, x)->planned.dims[value_at(m, x)->planned.rank - 1];
+  const gint64 picture[] = {1, -1, 1, last};
+  const int kind = below(m, 3);
+  LcipTensor *shape = kind == 0   ? lcip_tensor_new_i64(2, matrix)
+                      : kind == 1 ? lcip_tensor_new_i64(4, row)
+                                  : lcip_tensor_new_i64(4, picture);
+  place(m, new_actor(m, "Reshape", 2), (Operand[]){of_value(x), of_constant(shape)});
+}
+
+static void add_random(Maker *m) {
+  static void (*const on_pictures[])(Maker *, int) = {add_conv, add_conv, add_conv,     add_concat,
+                                                      add_pool, add_pool, add_batchnorm};
+  static void (*const on_all[])(Maker *, int) = {add_unary,  add_unary,  add_clip,
+                                                 add_binary, add_binary, add_binary};
+  const int x = any_value(m);
+  const int kind = below(m, 8);
+  const gint64 pixels = lcip_shape_count(&value_at(m, x)->planned);
+  if (!m->reduced && below(m, 24) == 0)
+    add_folded(m, x);
+  else if (kind == 0)
+    add_transpose(m, x);
+  else if (kind == 1 && !m->reduced)
+    add_reshape(m, x);
+  else if (kind < 5 && is_picture(m, x) && value_at(m, x)->planned.dims[1] <= 64 && pixels < 20000)
+    on_pictures[below(m, G_N_ELEMENTS(on_pictures))](m, x);
+  else
+    on_all[below(m, G_N_ELEMENTS(on_all))](m, x);
+}
+
+static void add_inputs(Maker *m) {
+  const int h = 5 + below(m, 9), w = 5 + below(m, 9), c = below(m, 2) ? 16 : 3;
+  for (guint i = 0; i < N_INPUTS; i++) {
+    g_autofree char *name = g_strdup_printf("x%u", i);
+    const LcipShape planned = lcip_shape(4, 1, c, h, w);
+    const LcipShape given = m->reduced ? lcip_shape(4, 1, c, h - 2, w - 1) : planned;
+    const Value value = {.actor = LCIP_NO_ACTOR,
+                         .port = i,
+                         .planned = planned,
+                         .tensor = random_tensor(m, given, -2, 2)};
+    lcip_graph_add_input(m->graph, name, name, lcip_tensor_spec(LCIP_TYPE_F32, planned));
+    g_array_append_val(m->values, value);
+  }
+}
+
+static void add_output(Maker *m, int value) {
+  const Value *from = value_at(m, value);
+  g_autofree char *name = g_strdup_printf("y%u", m->outputs->len);
+  const int port = lcip_graph_add_output(m->graph, name, name, (LcipTensorSpec){0});
+  lcip_graph_add_edge(m->graph, (LcipEdge){from->actor, from->port, LCIP_NO_ACTOR, (guint)port, 0});
+  g_array_append_val(m->outputs, value);
+  g_string_append_printf(m->lines, "%s = v%d\n", name, value);
+}
+
+static void add_lane(Maker *m, const char *name, LcipLaneKind kind, guint threads) {
+  lcip_graph_add_lane(m->graph, name, kind, threads, NULL);
+  g_ptr_array_add(m->lanes, (gpointer)name);
+}
+
+static gboolean have_opencl(void) {
+  const GPtrArray *devices = lcip_runtime_devices(lcip_runtime_get());
+  for (guint i = 0; i < devices->len; i++)
+    if (((const LcipDevice *)devices->pdata[i])->kind == LCIP_LANE_OPENCL)
+      return TRUE;
+  return FALSE;
+}
+
+static void add_lanes(Maker *m) {
+  add_lane(m, "CPU", LCIP_LANE_CPU, (guint)below(m, 3) + 1);
+  if (below(m, 2))
+    add_lane(m, "CPU 2", LCIP_LANE_CPU, 1);
+  if (!have_opencl() || below(m, 2))
+    return;
+  add_lane(m, "CL", LCIP_LANE_OPENCL, 0);
+  if (below(m, 2))
+    add_lane(m, "CL 2", LCIP_LANE_OPENCL, 0);
+}
+
+static void value_clear(gpointer data) {
+  g_clear_pointer(&((Value *)data)->tensor, lcip_tensor_unref);
+}
+
+/* What OpenCL has no kernel for goes to the CPU. */
+static void settle_lanes(Maker *m) {
+  LcipMapping *mapping = lcip_graph_find_mapping(m->graph, NULL);
+  for (int i = 0; i < (int)m->graph->actors->len; i++) {
+    const char *lane = lcip_graph_lane_of(m->graph, mapping, i);
+    if (lcip_lane_can_run(m->graph, i, lcip_graph_find_lane(m->graph, lane)->kind, NULL))
+      continue;
+    lcip_mapping_assign(mapping, lcip_graph_actor(m->graph, i)->id, "CPU");
+    g_string_append_printf(m->lines, "a%d is on CPU\n", i);
+  }
+}
+
+static void make_graph(Maker *m) {
+  const int n = below(m, 24);
+  m->graph = lcip_graph_new();
+  m->lanes = g_ptr_array_new();
+  m->values = g_array_new(FALSE, TRUE, sizeof(Value));
+  g_array_set_clear_func(m->values, value_clear);
+  m->outputs = g_array_new(FALSE, FALSE, sizeof(int));
+  m->lines = g_string_new(NULL);
+  add_lanes(m);
+  lcip_graph_ensure_defaults(m->graph);
+  add_inputs(m);
+  for (int i = 0; i < n; i++)
+    add_random(m);
+  add_output(m, (int)m->values->len - 1);
+  for (int i = below(m, 5); i > 0; i--)
+    add_output(m, below(m, (int)m->values->len));
+  settle_lanes(m);
+}
+
+static void maker_clear(Maker *m) {
+  g_rand_free(m->rand);
+  lcip_graph_unref(m->graph);
+  g_ptr_array_unref(m->lanes);
+  g_array_unref(m->values);
+  g_array_unref(m->outputs);
+  g_string_free(m->lines, TRUE);
+}
+
+/* ---- running and comparing ---- */
+
+typedef struct {
+  Maker *maker;
+  guint64 n_frames;
+  char *problem; /* the first difference; only the sink thread's until the run is over */
+} Comparison;
+
+static char *compare(const LcipTensor *found, const LcipTensor *expected) {
+  const LcipShape *shape = lcip_tensor_get_shape(expected);
+  const float *a = lcip_tensor_get_data(found), *b = lcip_tensor_get_data(expected);
+  float limit = 1;
+  if (!lcip_shape_equal(lcip_tensor_get_shape(found), shape)) {
+    g_autofree char *one = lcip_shape_to_string(lcip_tensor_get_shape(found));
+    g_autofree char *other = lcip_shape_to_string(shape);
+    return g_strdup_printf("shape %s, expected %s", one, other);
+  }
+  for (gint64 i = 0; i < lcip_shape_count(shape); i++)
+    limit = MAX(limit, fabsf(b[i]));
+  for (gint64 i = 0; i < lcip_shape_count(shape); i++)
+    if (!(fabsf(a[i] - b[i]) <= TOLERANCE * limit))
+      return g_strdup_printf("element %d is %g, expected %g", (int)i, (double)a[i], (double)b[i]);
+  return NULL;
+}
+
+static void on_frame(const LcipFrame *frame, gpointer data) {
+  Comparison *comparison = data;
+  Maker *m = comparison->maker;
+  comparison->n_frames++;
+  g_assert_cmpuint(frame->n_values, ==, m->outputs->len);
+  for (guint i = 0; i < frame->n_values && !comparison->problem; i++) {
+    const int output = atoi(frame->values[i].name + 1);
+    const int value = g_array_index(m->outputs, int, output);
+    g_autofree char *difference = compare(frame->values[i].tensor, value_at(m, value)->tensor);
+    if (difference)
+      comparison->problem = g_strdup_printf("frame %d, %s: %s", (int)frame->number,
+                                            frame->values[i].name, difference);
+  }
+}
+
+static void describe_steps(GString *lines, const LcipPlan *plan) {
+  for (guint i = 0; i < lcip_plan_n_steps(plan); i++) {
+    const LcipPlanStep *step = lcip_plan_step(plan, i);
+    g_string_append_printf(lines, "segment %d: %s by %s, %u actors\n", step->segment, step->title,
+                           step->kernel ? step->kernel->name : "-", step->n_actors);
+  }
+}
+
+static void run_plan(Maker *m, LcipPlan *plan) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GHashTable) inputs = g_hash_table_new(g_str_hash, g_str_equal);
+  Comparison comparison = {.maker = m};
+  g_hash_table_insert(inputs, (gpointer) "x0", value_at(m, 0)->tensor);
+  g_hash_table_insert(inputs, (gpointer) "x1", value_at(m, 1)->tensor);
+  const LcipRunOptions options = {.inputs = inputs,
+                                  .n_frames = 1 + (guint)below(m, 6),
+                                  .frames_in_flight = (guint)below(m, 4),
+                                  .streams = (guint)below(m, 3),
+                                  .profile = below(m, 2),
+                                  .frame_func = on_frame,
+                                  .frame_data = &comparison};
+  g_autoptr(LcipRun) run = lcip_run_start(plan, &options, &error);
+  if (run)
+    lcip_run_wait(run, &error);
+  if (!error && !comparison.problem && comparison.n_frames == options.n_frames)
+    return;
+  describe_steps(m->lines, plan);
+  g_error("seed %u%s: %s\n%s", m->seed, m->reduced ? ", smaller inputs" : "",
+          error                ? error->message
+          : comparison.problem ? comparison.problem
+                               : "frames are missing",
+          m->lines->str);
+}
+
+/* A keep list of a third of the actors, now and then. */
+static GPtrArray *some_actors(Maker *m) {
+  GPtrArray *ids = g_ptr_array_new();
+  const gboolean any = below(m, 4) == 0;
+  for (guint i = 0; any && i < m->graph->actors->len; i++)
+    if (below(m, 3) == 0)
+      g_ptr_array_add(ids, lcip_graph_actor(m->graph, (int)i)->id);
+  return ids;
+}
+
+/* NULL for all; a lane on OpenCL needs its own. */
+static const char *const *some_families(Maker *m) {
+  static const char *const lists[][2] = {{"reference", NULL}, {"openblas", NULL}};
+  const guint list = (guint)below(m, 8);
+  if (list >= G_N_ELEMENTS(lists) || strstr(m->lanes->pdata[m->lanes->len - 1], "CL"))
+    return NULL;
+  return lists[list];
+}
+
+static void check_seed(guint32 seed) {
+  g_autoptr(GError) error = NULL;
+  Maker m = {.seed = seed, .rand = g_rand_new_with_seed(seed)};
+  m.reduced = below(&m, 4) == 0;
+  make_graph(&m);
+  g_autoptr(GPtrArray) keep = some_actors(&m);
+  const LcipPlanOptions options = {
+      .keep = keep, .pinned = below(&m, 6) == 0, .families = some_families(&m)};
+  g_autoptr(LcipPlan) plan = lcip_plan_new(m.graph, &options, NULL, NULL, &error);
+  if (error)
+    g_error("seed %u: %s\n%s", seed, error->message, m.lines->str);
+  run_plan(&m, plan);
+  maker_clear(&m);
+}
+
+static void test_random(void) {
+  const char *one = g_getenv("LCIP_DIFFERENTIAL_SEED"),
+             *more = g_getenv("LCIP_DIFFERENTIAL_ROUNDS");
+  if (one) {
+    check_seed((guint32)g_ascii_strtoull(one, NULL, 10));
+    return;
+  }
+  const guint32 first = (guint32)g_test_rand_int();
+  const guint n = more ? (guint)g_ascii_strtoull(more, NULL, 10) : N_ROUNDS;
+  g_test_message("seeds %u to %u", first, first + n - 1);
+  for (guint i = 0; i < n; i++)
+    check_seed(first + i);
+}
+
+/* ---- odd graphs ---- */
+
+typedef struct {
+  guint n_frames;
+  GPtrArray *tensors; /* of the last frame */
+} Delivery;
+
+static void keep_frame(const LcipFrame *frame, gpointer data) {
+  Delivery *delivery = data;
+  delivery->n_frames++;
+  g_ptr_array_set_size(delivery->tensors, 0);
+  for (guint i = 0; i < frame->n_values; i++)
+    g_ptr_array_add(delivery->tensors, lcip_tensor_ref(frame->values[i].tensor));
+}
+
+/* Two frames; what comes out, or NULL with @error. @x0, @x1 may be NULL. */
+static GPtrArray *run_graph(LcipGraph *graph, const LcipPlanOptions *options, LcipTensor *x0,
+                            LcipTensor *x1, GError **error) {
+  g_autoptr(GHashTable) inputs = g_hash_table_new(g_str_hash, g_str_equal);
+  g_autoptr(LcipPlan) plan = lcip_plan_new(graph, options, NULL, NULL, error);
+  if (!plan)
+    return NULL;
+  if (x0)
+    g_hash_table_insert(inputs, (gpointer) "x0", x0);
+  if (x1)
+    g_hash_table_insert(inputs, (gpointer) "x1", x1);
+  Delivery delivery = {.tensors =
+                           g_ptr_array_new_with_free_func((GDestroyNotify)lcip_tensor_unref)};
+  const LcipRunOptions run_options = {
+      .inputs = inputs, .n_frames = 2, .frame_func = keep_frame, .frame_data = &delivery};
+  g_autoptr(LcipRun) run = lcip_run_start(plan, &run_options, error);
+  if (run && lcip_run_wait(run, error) && delivery.n_frames == 2)
+    return delivery.tensors;
+  g_ptr_array_unref(delivery.tensors);
+  return NULL;
+}
+
+static LcipTensor *ones(LcipShape shape) {
+  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, shape);
+  LcipTensor *tensor = lcip_tensor_new(&spec);
+  float *data = lcip_tensor_get_mutable(tensor);
+  for (gint64 i = 0; i < lcip_shape_count(&shape); i++)
+    data[i] = 1;
+  return tensor;
+}
+
+static void graph_input(LcipGraph *graph, const char *name, LcipShape shape) {
+  lcip_graph_add_input(graph, name, name, lcip_tensor_spec(LCIP_TYPE_F32, shape));
+}
+
+static void graph_output(LcipGraph *graph, const char *name, int actor, guint port) {
+  const int output = lcip_graph_add_output(graph, name, name, (LcipTensorSpec){0});
+  lcip_graph_add_edge(graph, (LcipEdge){actor, port, LCIP_NO_ACTOR, (guint)output, 0});
+}
+
+static int graph_actor(LcipGraph *graph, const char *op, guint n_inputs, int from, guint port) {
+  g_autofree char *id = g_strdup_printf("a%u", graph->actors->len);
+  const int actor = lcip_graph_add_actor(graph, lcip_actor_new(id, "", "", op, n_inputs, 1));
+  lcip_graph_add_edge(graph, (LcipEdge){from, port, actor, 0, 0});
+  return actor;
+}
+
+/* A graph of no actors: its input, of a shape that the caller settles, is its output. */
+static void test_no_actors(void) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(GHashTable) shapes = g_hash_table_new(g_str_hash, g_str_equal);
+  LcipShape shape = lcip_shape(3, 2, 5, 3);
+  g_autoptr(LcipTensor) x = ones(shape);
+  graph_input(graph, "x0", lcip_shape(3, 2, -1, 3));
+  graph_output(graph, "y", LCIP_NO_ACTOR, 0);
+  lcip_graph_ensure_defaults(graph);
+  g_hash_table_insert(shapes, (gpointer) "x0", &shape);
+  g_autoptr(GPtrArray) out =
+      run_graph(graph, &(LcipPlanOptions){.input_shapes = shapes}, x, NULL, &error);
+  g_assert_no_error(error);
+  g_assert_true(lcip_shape_equal(lcip_tensor_get_shape(out->pdata[0]), &shape));
+}
+
+/* One value behind hundreds of readers and outputs, some of one name. */
+static void test_fan_out(void) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(LcipTensor) x = ones(lcip_shape(2, 1, 7));
+  graph_input(graph, "x0", lcip_shape(2, 1, 7));
+  lcip_graph_add_lane(graph, "CPU", LCIP_LANE_CPU, 1, NULL);
+  lcip_graph_add_lane(graph, "CPU 2", LCIP_LANE_CPU, 1, NULL);
+  lcip_graph_ensure_defaults(graph);
+  LcipMapping *mapping = lcip_graph_find_mapping(graph, NULL);
+  const int hub = graph_actor(graph, "Relu", 1, LCIP_NO_ACTOR, 0);
+  for (int i = 0; i < 300; i++) {
+    const int reader = graph_actor(graph, i % 3 ? "Neg" : "Identity", 1, hub, 0);
+    lcip_mapping_assign(mapping, lcip_graph_actor(graph, reader)->id, i % 2 ? "CPU" : "CPU 2");
+    graph_output(graph, i % 5 ? "y" : "z", i % 7 ? reader : hub, 0);
+  }
+  g_autoptr(GPtrArray) out = run_graph(graph, &(LcipPlanOptions){0}, x, NULL, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(out->len, ==, 300);
+  for (int i = 0; i < 300; i++) {
+    const float *y = lcip_tensor_get_data(out->pdata[i]);
+    g_assert_cmpfloat(y[6], ==, i % 7 && i % 3 ? -1 : 1);
+  }
+}
+
+/* Operands planned with equal shapes of which one is smaller in the frame: no fused or in-place
+ * addition can do that, and must say so. */
+static void test_unequal_operands(void) {
+  g_autoptr(LcipTensor) large = ones(lcip_shape(4, 1, 4, 6, 6));
+  g_autoptr(LcipTensor) small = ones(lcip_shape(4, 1, 4, 1, 1));
+  for (int swap = 0; swap < 2; swap++) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(LcipGraph) graph = lcip_graph_new();
+    graph_input(graph, "x0", lcip_shape(4, 1, 4, 6, 6));
+    graph_input(graph, "x1", lcip_shape(4, 1, 4, 6, 6));
+    lcip_graph_ensure_defaults(graph);
+    const int first = graph_actor(graph, "Sigmoid", 1, LCIP_NO_ACTOR, 0);
+    const int sum = graph_actor(graph, "Add", 2, first, 0);
+    lcip_graph_add_edge(graph, (LcipEdge){LCIP_NO_ACTOR, 1, sum, 1, 0});
+    graph_output(graph, "y", graph_actor(graph, "Neg", 1, sum, 0), 0);
+    const LcipPlanOptions options = {.pinned = swap};
+    g_autoptr(GPtrArray) out =
+        run_graph(graph, &options, swap ? small : large, swap ? large : small, &error);
+    g_assert_null(out);
+    g_assert_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED);
+  }
+}
+
+/* Views of an input that is smaller than planned: one that changes no shape has the frame's, and
+ * one that does can't have any. */
+static void test_views_of_less(void) {
+  g_autoptr(LcipTensor) small = ones(lcip_shape(2, 2, 3));
+  for (int reshape = 0; reshape < 2; reshape++) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(LcipGraph) graph = lcip_graph_new();
+    graph_input(graph, "x0", lcip_shape(2, 4, 6));
+    lcip_graph_ensure_defaults(graph);
+    const int view =
+        graph_actor(graph, reshape ? "Unsqueeze" : "Identity", reshape ? 2 : 1, LCIP_NO_ACTOR, 0);
+    g_autoptr(LcipTensor) axes = lcip_tensor_new_i64(1, (const gint64[]){0});
+    if (reshape)
+      lcip_actor_set_constant(lcip_graph_actor(graph, view), 1, axes, "k");
+    graph_output(graph, "y", view, 0);
+    g_autoptr(GPtrArray) out = run_graph(graph, &(LcipPlanOptions){0}, small, NULL, &error);
+    if (reshape) {
+      g_assert_null(out);
+      g_assert_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED);
+      continue;
+    }
+    g_assert_no_error(error);
+    g_assert_true(
+        lcip_shape_equal(lcip_tensor_get_shape(out->pdata[0]), lcip_tensor_get_shape(small)));
+  }
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/differential/no-actors", test_no_actors);
+  g_test_add_func("/differential/fan-out", test_fan_out);
+  g_test_add_func("/differential/unequal-operands", test_unequal_operands);
+  g_test_add_func("/differential/views-of-less", test_views_of_less);
+  g_test_add_func("/differential/random", test_random);
+  return g_test_run();
+}
