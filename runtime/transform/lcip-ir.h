@@ -77,8 +77,9 @@ void lcip_ir_absorb(LcipIr *ir, int into, int node, gboolean at_node);
 void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, LcipTensorSpec *inputs,
                   LcipTensor **constants, LcipTensorSpec *outputs);
 
-/** lcip_ir_best_kernel: the pinned kernel, else the first of the table, for @node on a lane of @kind
- * with all inputs dense; NULL when there is none. For transforms that must not make a step slower. */
+/** lcip_ir_best_kernel: the pinned kernel, else the first of the table, for @node on a lane of
+ * @kind with all inputs dense; NULL when there is none. For transforms that must not make a step
+ * slower. */
 const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, LcipLaneKind kind,
                                       const char *const *families);
 /** lcip_kernel_allowed: @families as in LcipPlanOptions. */
