@@ -5,8 +5,8 @@
 #include <math.h>
 
 #define LANE_PADDING 14.0
-#define LANE_MIN_HEIGHT 152.0 /* on the screen, of a lane with actors: its header fits */
-#define LANE_EMPTY_HEIGHT 92.0
+#define LANE_MIN_HEIGHT 152.0   /* on the screen, of a lane with actors: its header fits */
+#define LANE_EMPTY_HEIGHT 108.0 /* its header fits while running */
 #define MARGIN_RIGHT 64.0
 #define ZOOM_BOX 0.34
 
