@@ -133,6 +133,19 @@ static void test_problems(void) {
   assert_problem(problems, "lonely: Relu: input X: expected a tensor, found none");
 }
 
+static void test_outputs(void) {
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  lcip_graph_add_input(graph, "x", "x", f32(lcip_shape(1, 4)));
+  lcip_graph_add_output(graph, "y", "y", (LcipTensorSpec){0});
+  lcip_graph_add_output(graph, "z", "z", (LcipTensorSpec){0});
+  for (int i = 0; i < 2; i++)
+    connect(graph, LCIP_NO_ACTOR, 0, LCIP_NO_ACTOR, 0);
+  g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  assert_problem(problems, "output y: expected one edge, found 2");
+  assert_problem(problems, "output z: expected one edge, found 0");
+}
+
 static void test_input_shape(void) {
   g_autoptr(LcipGraph) graph = lcip_graph_new();
   g_autoptr(GPtrArray) problems = lcip_problems_new();
@@ -180,6 +193,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/analysis/shape-arithmetic", test_shape_arithmetic);
   g_test_add_func("/analysis/fold-data-dependent", test_fold_data_dependent);
   g_test_add_func("/analysis/problems", test_problems);
+  g_test_add_func("/analysis/outputs", test_outputs);
   g_test_add_func("/analysis/input-shape", test_input_shape);
   return g_test_run();
 }

@@ -68,6 +68,19 @@ static void check_edge_unique(Analyser *a, guint e) {
     problem(a, edge->dst_actor, "input %s: has both an edge and a constant", name);
 }
 
+static void check_outputs_fed_once(Analyser *a) {
+  g_autofree guint *edges = g_new0(guint, a->graph->outputs->len + 1);
+  for (guint e = 0; e < a->graph->edges->len; e++) {
+    const LcipEdge *edge = &g_array_index(a->graph->edges, LcipEdge, e);
+    if (edge->dst_actor < 0 && edge->dst_port < a->graph->outputs->len)
+      edges[edge->dst_port]++;
+  }
+  for (guint o = 0; o < a->graph->outputs->len; o++)
+    if (edges[o] != 1)
+      problem(a, -1, "output %s: expected one edge, found %u",
+              ((const LcipGraphPort *)a->graph->outputs->pdata[o])->name, edges[o]);
+}
+
 static gboolean check_connections(Analyser *a) {
   gboolean sound = TRUE;
   for (guint e = 0; e < a->graph->edges->len; e++) {
@@ -77,6 +90,7 @@ static gboolean check_connections(Analyser *a) {
     else
       check_edge_unique(a, e);
   }
+  check_outputs_fed_once(a);
   for (guint i = 0; i < a->graph->actors->len; i++)
     check_known(a, (int)i);
   return sound;
