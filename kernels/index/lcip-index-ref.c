@@ -68,7 +68,7 @@ static gboolean run_elements(const LcipCall *call, gboolean scatter, GError **er
   const LcipType type = call->inputs[0].spec.type;
   const gsize n = lcip_view_count(&call->inputs[1]), size = lcip_type_size(type);
   int axis;
-  gsize index;
+  gsize index = 0;
   if (!lcip_infer_axis(call->step, lcip_attrs_get_int(call->step->attrs, "axis"), data->rank, &axis,
                        error))
     return FALSE;
@@ -96,7 +96,7 @@ static gboolean slice_number(const LcipCall *call, int first, int depth, gsize t
   *slice = 0;
   for (int i = 0; i < depth; i++) {
     const gint64 dim = call->inputs[0].shape.dims[first + i];
-    gsize index;
+    gsize index = 0;
     if (!read_index(&call->inputs[1], tuple * (gsize)depth + (gsize)i, dim, &index, error))
       return FALSE;
     *slice = *slice * (gsize)dim + index;

@@ -64,7 +64,7 @@ static gboolean gather_nd_infer(LcipStep *step, GError **error) {
   const LcipShape *data = &step->inputs[0].shape, *indices = &step->inputs[1].shape;
   const int batch = (int)lcip_attrs_get_int(step->attrs, "batch_dims");
   LcipShape shape = {0};
-  int depth;
+  int depth = 0;
   if (!nd_depth(step, batch, &depth, error))
     return FALSE;
   for (int i = 0; i < batch; i++)
@@ -86,7 +86,7 @@ static gboolean gather_nd_infer(LcipStep *step, GError **error) {
 static gboolean scatter_nd_infer(LcipStep *step, GError **error) {
   const LcipShape *data = &step->inputs[0].shape, *indices = &step->inputs[1].shape;
   const LcipShape *updates = &step->inputs[2].shape;
-  int depth;
+  int depth = 0;
   if (!nd_depth(step, 0, &depth, error) ||
       !lcip_infer_expect(step, 2, step->inputs[0].type, -1, error))
     return FALSE;

@@ -91,7 +91,7 @@ static void overlay_row(gpointer data, guint chunk, guint worker) {
     const float px = (float)x + 0.5f;
     const float mask = mask_at(o, m[0] * px + m[1] * py + m[2], m[3] * px + m[4] * py + m[5]);
     const float mix = (1 - inside(o, mask)) * o->strength;
-    float rgb[3];
+    float rgb[3] = {0};
     if (mix <= 0)
       continue;
     effect(o, p, x, y, rgb);
