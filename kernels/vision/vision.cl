@@ -24,6 +24,8 @@ __kernel void vision_picture_to_tensor(__global const uchar *picture, int pictur
                                        float begin_y, float box_x, float box_y, int black_x,
                                        int black_y, float mean0, float mean1, float mean2,
                                        float scale0, float scale1, float scale2) {
+/* Places are differences of large numbers: rounded once more or less, they miss the reference's. */
+#pragma OPENCL FP_CONTRACT OFF
   const int x = get_global_id(0), y = get_global_id(1);
   if (x >= w || y >= h)
     return;
