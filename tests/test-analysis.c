@@ -142,6 +142,7 @@ static void test_outputs(void) {
   for (int i = 0; i < 2; i++)
     connect(graph, LCIP_NO_ACTOR, 0, LCIP_NO_ACTOR, 0);
   g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  g_assert_nonnull(analysis);
   assert_problem(problems, "output y: expected one edge, found 2");
   assert_problem(problems, "output z: expected one edge, found 0");
 }
