@@ -11,8 +11,8 @@ G_BEGIN_DECLS
  * Files are read again at each call, so that a worker that runs sees what a pairing adds. */
 
 #define LCIP_KEY_BYTES 32
-/** LCIP_KEY_TEXT_LENGTH: of a key in Z85 (RFC 32 of ZeroMQ). */
-#define LCIP_KEY_TEXT_LENGTH 40
+/** LCIP_KEY_TEXT_LENGTH: of a key in hexadecimal digits, as people paste it. */
+#define LCIP_KEY_TEXT_LENGTH 64
 
 typedef struct {
   guint8 public_key[LCIP_KEY_BYTES], secret_key[LCIP_KEY_BYTES];

@@ -25,12 +25,14 @@ typedef struct {
   gsize size_bytes;
 } LcipBuffer;
 
-/** LcipTransportClass: an implementation. All functions but @peer_name and @take_log must be there.
+/** LcipTransportClass: an implementation. All functions but @take_log must be there.
  * @send: the @n buffers, one after another, are one message; they are copied.
  * @receive: @data stays valid until the next call.
  * @wait: until a message may be there, room may be there (READ_WRITE), @fd is readable (-1: none)
  *   or @timeout_ns is over. May return early.
- * @peer_name: who a peer is for a log: key fingerprint or rank; transfer full.
+ * @peer_name: who sent the message that was received last, for people: key fingerprint or rank;
+ *   transfer full.
+ * @address: where a worker's end listens, with the real port.
  * @take_log: the oldest line about connections that were refused or damaged, or NULL; transfer
  *   full. */
 typedef struct {
@@ -40,7 +42,8 @@ typedef struct {
   LcipTransportResult (*receive)(LcipTransport *transport, LcipPeer *peer, const guint8 **data,
                                  gsize *size_bytes, GError **error);
   void (*wait)(LcipTransport *transport, LcipTransportWait what, int fd, gint64 timeout_ns);
-  char *(*peer_name)(LcipTransport *transport, LcipPeer peer);
+  char *(*peer_name)(LcipTransport *transport);
+  const char *(*address)(LcipTransport *transport);
   char *(*take_log)(LcipTransport *transport);
   void (*free)(LcipTransport *transport);
 } LcipTransportClass;
@@ -56,7 +59,8 @@ LcipTransportResult lcip_transport_receive(LcipTransport *transport, LcipPeer *p
                                            const guint8 **data, gsize *size_bytes, GError **error);
 void lcip_transport_wait(LcipTransport *transport, LcipTransportWait what, int fd,
                          gint64 timeout_ns);
-char *lcip_transport_peer_name(LcipTransport *transport, LcipPeer peer);
+char *lcip_transport_peer_name(LcipTransport *transport);
+const char *lcip_transport_address(LcipTransport *transport);
 char *lcip_transport_take_log(LcipTransport *transport);
 void lcip_transport_free(LcipTransport *transport);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipTransport, lcip_transport_free)
