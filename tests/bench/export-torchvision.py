@@ -2,6 +2,7 @@
 """Exports torchvision's classification networks as ONNX models with seeded random weights.
 
     export-torchvision.py DIRECTORY [NAME...]
+    export-torchvision.py --list
 
 Nothing is downloaded: speed does not depend on what the weights are. BatchNorm's statistics are taken
 from one forward pass, so that values stay in the range they have in a trained network (and results of
@@ -11,8 +12,11 @@ import os
 import sys
 import warnings
 
-import torch
-import torchvision
+try:
+    import torch
+    import torchvision
+except ModuleNotFoundError:
+    torch = None
 
 # name: side of the input picture
 MODELS = {
@@ -53,6 +57,11 @@ def export(name, directory):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    if sys.argv[1] == "--list":
+        print("\n".join(sorted(MODELS)))
+        return
+    if not torch:
+        sys.exit(f"{sys.executable} has no torchvision (Debian: python3-torchvision)")
     names = sys.argv[2:] or sorted(MODELS)
     unknown = [name for name in names if name not in MODELS]
     if unknown:
