@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-document.h"
+#include "lcip-open-dims.h"
 
 #include <string.h>
 
@@ -210,6 +211,84 @@ static void test_title(void) {
   g_assert_true(lcip_document_file(unsaved) == lcip_document_file(document));
 }
 
+/* ---- sizes that a model leaves open ---- */
+
+static guint add_input(LcipGraph *graph, const char *name, LcipShape shape,
+                       const char *const *dim_names) {
+  const guint index =
+      (guint)lcip_graph_add_input(graph, name, name, lcip_tensor_spec(LCIP_TYPE_F32, shape));
+  LcipGraphPort *port = graph->inputs->pdata[index];
+  for (int d = 0; dim_names && d < shape.rank; d++)
+    port->dim_names[d] = g_strdup(dim_names[d]);
+  return index;
+}
+
+static gint64 dim_of(const LcipGraph *graph, guint input, int dim) {
+  return ((const LcipGraphPort *)graph->inputs->pdata[input])->spec.shape.dims[dim];
+}
+
+/* [names and suggestions of the open sizes] as "batch 1, h 224" */
+static char *suggestions(const LcipGraph *graph) {
+  g_autoptr(GArray) dims = lcip_graph_open_dims(graph);
+  GString *text = g_string_new(NULL);
+  for (guint i = 0; i < dims->len; i++) {
+    const LcipOpenDim *dim = &g_array_index(dims, LcipOpenDim, i);
+    g_string_append_printf(text, "%s%s %" G_GINT64_FORMAT, i ? ", " : "",
+                           dim->name ? dim->name : "?", dim->size);
+  }
+  return g_string_free(text, FALSE);
+}
+
+static void test_open_dims_suggestions(void) {
+  const struct {
+    LcipShape shape;
+    const char *names[5];
+    gboolean gives_picture;
+    const char *expected;
+  } cases[] = {
+      {lcip_shape(4, -1, 3, -1, -1), {"batch", NULL, "h", "w"}, FALSE, "batch 1, h 224, w 224"},
+      {lcip_shape(4, -1, -1, -1, 3), {NULL}, TRUE, "? 1, ? 256, ? 256"},
+      {lcip_shape(4, 1, -1, 64, 64), {NULL}, FALSE, "? 3"},
+      {lcip_shape(3, -1, 2, -1), {"n", NULL, "length"}, FALSE, "n 1, length 128"},
+      {lcip_shape(5, -1, 3, -1, 112, 112), {"n", NULL, "frames"}, FALSE, "n 1, frames 16"},
+      {lcip_shape(4, 1, 3, 8, 8), {NULL}, FALSE, ""},
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autoptr(LcipGraph) graph = lcip_graph_new();
+    add_input(graph, "x", cases[i].shape, cases[i].names);
+    if (cases[i].gives_picture)
+      lcip_graph_add_output(graph, "y", "y",
+                            lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(4, 1, -1, -1, 1)));
+    g_autofree char *text = suggestions(graph);
+    g_assert_cmpstr(text, ==, cases[i].expected);
+  }
+}
+
+/* A name stands for one size wherever it is; sizes without one are settled each. */
+static void test_settle_dims(void) {
+  const char *const x_names[] = {"n", NULL, "side", "side"}, *const mask_names[] = {"n", NULL};
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  add_input(graph, "x", lcip_shape(4, -1, 3, -1, -1), x_names);
+  add_input(graph, "mask", lcip_shape(2, -1, -1), mask_names);
+  lcip_graph_add_output(graph, "y", "y", lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(2, -1, 10)));
+  LcipGraphPort *output = graph->outputs->pdata[0];
+  output->dim_names[0] = g_strdup("n");
+  g_autoptr(GArray) dims = lcip_graph_open_dims(graph);
+  g_assert_cmpuint(dims->len, ==, 3); /* n, side, and the second of mask */
+  g_array_index(dims, LcipOpenDim, 0).size = 2;
+  g_array_index(dims, LcipOpenDim, 1).size = 96;
+  g_array_index(dims, LcipOpenDim, 2).size = 7;
+  lcip_graph_settle_dims(graph, dims);
+  g_assert_cmpint(dim_of(graph, 0, 0), ==, 2);
+  g_assert_cmpint(dim_of(graph, 0, 2), ==, 96);
+  g_assert_cmpint(dim_of(graph, 0, 3), ==, 96);
+  g_assert_cmpint(dim_of(graph, 1, 0), ==, 2);
+  g_assert_cmpint(dim_of(graph, 1, 1), ==, 7);
+  g_assert_cmpint(output->spec.shape.dims[0], ==, 2);
+  g_autofree char *left = suggestions(graph);
+  g_assert_cmpstr(left, ==, "");
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/document/undo", test_undo);
@@ -221,5 +300,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/document/lanes", test_lanes);
   g_test_add_func("/document/remove-actors", test_remove_actors);
   g_test_add_func("/document/title", test_title);
+  g_test_add_func("/document/open-dims/suggestions", test_open_dims_suggestions);
+  g_test_add_func("/document/open-dims/settle", test_settle_dims);
   return g_test_run();
 }

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "lcip-cli.h"
+#include "lcip-open-dims.h"
 
 #include <string.h>
 
@@ -13,29 +14,12 @@ static char *default_output(const char *path) {
   return g_strconcat(base, ".xml", NULL);
 }
 
-/* A named dimension has one value wherever the model names it. */
-static void set_named_dims(LcipGraph *graph, const char *name, gint64 value) {
-  for (guint i = 0; i < graph->inputs->len + graph->outputs->len; i++) {
-    LcipGraphPort *port = i < graph->inputs->len
-                              ? g_ptr_array_index(graph->inputs, i)
-                              : g_ptr_array_index(graph->outputs, i - graph->inputs->len);
-    for (int d = 0; d < port->spec.shape.rank; d++)
-      if (port->spec.shape.dims[d] < 0 && g_strcmp0(port->dim_names[d], name) == 0)
-        port->spec.shape.dims[d] = value;
-  }
-}
-
 static gboolean apply_shape(LcipGraph *graph, const char *argument, GError **error) {
   guint input = 0;
   LcipShape shape;
   if (!lcip_cli_parse_shape(graph, argument, &input, &shape, error))
     return FALSE;
-  LcipGraphPort *port = g_ptr_array_index(graph->inputs, input);
-  for (int d = 0; d < shape.rank; d++) {
-    if (port->dim_names[d])
-      set_named_dims(graph, port->dim_names[d], shape.dims[d]);
-    port->spec.shape.dims[d] = shape.dims[d];
-  }
+  lcip_graph_settle_input(graph, input, &shape);
   return TRUE;
 }
 
