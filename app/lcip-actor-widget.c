@@ -8,6 +8,7 @@
 #define SMALL_SIZE 11
 #define MARGIN 10.f
 #define STRIP_WIDTH 4.f
+#define BADGE_SIZE 14.f
 
 struct _LcipActorWidget {
   GtkWidget parent;
@@ -16,6 +17,7 @@ struct _LcipActorWidget {
   char *lane;
   char *shape;
   char *time_text;
+  char *problem;
   char *label; /* accessible */
   PangoLayout *title_layout;
   PangoLayout *shape_layout;
@@ -26,7 +28,6 @@ struct _LcipActorWidget {
   double fraction;
   LcipDetail detail;
   gboolean attached;
-  gboolean problem;
   gboolean selected;
 };
 
@@ -57,7 +58,7 @@ static void update_accessible(LcipActorWidget *self) {
   if (time_words(self))
     g_string_append_printf(label, ", %s", time_words(self));
   if (self->problem)
-    g_string_append(label, ", has a problem");
+    g_string_append_printf(label, ", problem: %s", self->problem);
   g_free(self->label);
   self->label = g_string_free(label, FALSE);
   gtk_accessible_update_property(GTK_ACCESSIBLE(self), GTK_ACCESSIBLE_PROPERTY_LABEL, self->label,
@@ -87,6 +88,26 @@ static void paint_layout(GtkSnapshot *snapshot, PangoLayout *layout, float x, fl
   gtk_snapshot_restore(snapshot);
 }
 
+/* A sign beside the colour: an exclamation mark in a disc. Returns the width that it takes. */
+static float paint_problem(LcipActorWidget *self, GtkSnapshot *snapshot, float right,
+                           float middle) {
+  const LcipPalette *palette = lcip_palette_get();
+  if (!self->problem)
+    return 0;
+  GskRoundedRect disc;
+  graphene_rect_t rect =
+      GRAPHENE_RECT_INIT(right - BADGE_SIZE, middle - BADGE_SIZE / 2, BADGE_SIZE, BADGE_SIZE);
+  gsk_rounded_rect_init_from_rect(&disc, &rect, BADGE_SIZE / 2);
+  gtk_snapshot_push_rounded_clip(snapshot, &disc);
+  gtk_snapshot_append_color(snapshot, &palette->error, &rect);
+  gtk_snapshot_pop(snapshot);
+  gtk_snapshot_append_color(snapshot, &palette->card,
+                            &GRAPHENE_RECT_INIT(right - BADGE_SIZE / 2 - 1, middle - 4, 2, 5));
+  gtk_snapshot_append_color(snapshot, &palette->card,
+                            &GRAPHENE_RECT_INIT(right - BADGE_SIZE / 2 - 1, middle + 2, 2, 2));
+  return BADGE_SIZE + 6;
+}
+
 /* Right-aligned; returns the width that it takes, 0 without a time. */
 static float paint_time(LcipActorWidget *self, GtkSnapshot *snapshot, float right, float middle) {
   const LcipPalette *palette = lcip_palette_get();
@@ -110,6 +131,7 @@ static void paint_title(LcipActorWidget *self, GtkSnapshot *snapshot, float widt
   float used = self->attached && self->detail == LCIP_DETAIL_FULL
                    ? paint_time(self, snapshot, width - MARGIN + 2, middle)
                    : 0;
+  used += paint_problem(self, snapshot, width - MARGIN + 2 - used, middle);
   if (!self->title_layout)
     self->title_layout = layout_new(self, self->actor->op_name,
                                     self->attached ? SMALL_SIZE : TITLE_SIZE, !self->attached);
@@ -225,6 +247,7 @@ static void actor_widget_dispose(GObject *object) {
   g_clear_pointer(&self->lane, g_free);
   g_clear_pointer(&self->shape, g_free);
   g_clear_pointer(&self->time_text, g_free);
+  g_clear_pointer(&self->problem, g_free);
   g_clear_pointer(&self->label, g_free);
   G_OBJECT_CLASS(lcip_actor_widget_parent_class)->dispose(object);
 }
@@ -317,10 +340,11 @@ void lcip_actor_widget_set_time(LcipActorWidget *self, LcipActorTimeKind kind, d
   update_accessible(self);
 }
 
-void lcip_actor_widget_set_problem(LcipActorWidget *self, gboolean problem) {
-  if (self->problem == problem)
+void lcip_actor_widget_set_problem(LcipActorWidget *self, const char *problem) {
+  if (g_strcmp0(self->problem, problem) == 0)
     return;
-  self->problem = problem;
+  g_free(self->problem);
+  self->problem = g_strdup(problem);
   update_accessible(self);
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }

@@ -38,7 +38,8 @@ void lcip_actor_widget_set_shape(LcipActorWidget *widget, const char *shape);
  * length of the bar, 0 to 1. */
 void lcip_actor_widget_set_time(LcipActorWidget *widget, LcipActorTimeKind kind, double ms,
                                 double fraction);
-void lcip_actor_widget_set_problem(LcipActorWidget *widget, gboolean problem);
+/** lcip_actor_widget_set_problem: what is wrong with it, or NULL. */
+void lcip_actor_widget_set_problem(LcipActorWidget *widget, const char *problem);
 void lcip_actor_widget_set_selected(LcipActorWidget *widget, gboolean selected);
 gboolean lcip_actor_widget_get_selected(LcipActorWidget *widget);
 void lcip_actor_widget_set_detail(LcipActorWidget *widget, LcipDetail detail);

@@ -240,7 +240,7 @@ static void append_port(LcipCanvas *self, GtkSnapshot *snapshot, const LcipLayou
   append_outline(snapshot, &rect, rect.size.height / 2, 1, &palette->card_border);
   if (self->zoom < 0.5)
     return;
-  g_autofree char *shape = lcip_shape_to_string(&port->spec.shape);
+  g_autofree char *shape = lcip_format_shape(&port->spec.shape);
   g_autofree char *second = g_strdup_printf("%s · %s", what, shape);
   g_autoptr(PangoLayout) layout = label_new(self, port->name, 13, TRUE);
   g_autoptr(PangoLayout) below = label_new(self, second, 11, FALSE);

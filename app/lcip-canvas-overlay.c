@@ -55,16 +55,18 @@ static void add_bracket(LcipCanvas *self, guint step_index, const LcipPlanStep *
 /* ---- actors ---- */
 
 static void show_shape(LcipCanvas *self, guint actor, const LcipPlanActor *planned) {
-  g_autofree char *text = NULL;
-  if (planned && planned->n_outputs > 0 && planned->outputs[0].type != LCIP_TYPE_NONE)
-    text = lcip_shape_to_string(&planned->outputs[0].shape);
-  if (text) {
-    /* a sign of multiplication reads better than a letter */
-    g_auto(GStrv) parts = g_strsplit(text, "x", -1);
-    g_free(text);
-    text = g_strjoinv(" × ", parts);
-  }
+  LcipTensorSpec spec = {0};
+  if (planned && planned->n_outputs > 0)
+    spec = planned->outputs[0];
+  else if (self->spec_func)
+    spec = self->spec_func(self->spec_data, lcip_graph_actor(self->graph, actor)->id, 0);
+  g_autofree char *text = spec.type != LCIP_TYPE_NONE ? lcip_format_shape(&spec.shape) : NULL;
   lcip_actor_widget_set_shape(lcip_canvas_actor(self, actor), text);
+}
+
+void lcip_canvas_set_spec_func(LcipCanvas *self, LcipSpecFunc func, gpointer data) {
+  self->spec_func = func;
+  self->spec_data = data;
 }
 
 static LcipActorTimeKind time_kind(const LcipPlanActor *planned, const LcipPlanStep *step) {

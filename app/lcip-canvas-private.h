@@ -69,6 +69,8 @@ struct _LcipCanvas {
   GtkAdjustment *adjustments[2]; /* by GtkOrientation */
   GtkGesture *drag_gesture;
 
+  LcipSpecFunc spec_func;
+  gpointer spec_data; /* borrowed */
   GtkScrollablePolicy policies[2];
   double zoom;
   char *cursor; /* id of the actor that has or last had the focus */

@@ -412,11 +412,11 @@ gboolean lcip_canvas_get_lane_rect(LcipCanvas *self, const char *lane, graphene_
 
 void lcip_canvas_set_problems(LcipCanvas *self, const GPtrArray *problems) {
   for (guint i = 0; i < self->actors->len; i++) {
-    gboolean found = FALSE;
-    const char *id = lcip_actor_widget_get_id(lcip_canvas_actor(self, i));
+    const char *found = NULL, *id = lcip_actor_widget_get_id(lcip_canvas_actor(self, i));
     for (guint j = 0; problems && j < problems->len && !found; j++) {
       const LcipProblem *problem = problems->pdata[j];
-      found = problem->severity == LCIP_PROBLEM_ERROR && g_strcmp0(problem->actor_id, id) == 0;
+      if (problem->severity == LCIP_PROBLEM_ERROR && g_strcmp0(problem->actor_id, id) == 0)
+        found = problem->message;
     }
     lcip_actor_widget_set_problem(lcip_canvas_actor(self, i), found);
   }

@@ -21,6 +21,10 @@ GtkWidget *lcip_canvas_new(void);
 void lcip_canvas_set_graph(LcipCanvas *canvas, LcipGraph *graph);
 /** lcip_canvas_set_plan: shapes, fused steps and lanes' devices; its graph may be an older one. */
 void lcip_canvas_set_plan(LcipCanvas *canvas, LcipPlan *plan);
+/** lcip_canvas_set_spec_func: where shapes come from that no plan knows; asked in set_graph() and
+ * set_plan(). */
+typedef LcipTensorSpec (*LcipSpecFunc)(gpointer data, const char *id, guint port);
+void lcip_canvas_set_spec_func(LcipCanvas *canvas, LcipSpecFunc func, gpointer data);
 /** lcip_canvas_set_profile: times of the profile's plan; NULL to show none. */
 void lcip_canvas_set_profile(LcipCanvas *canvas, const LcipProfile *profile);
 /** lcip_canvas_set_problems: array of LcipProblem, or NULL: their actors are marked. */

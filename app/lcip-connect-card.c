@@ -5,6 +5,7 @@
 #include <adwaita.h>
 
 #include "lcip-connect.h"
+#include "lcip-palette.h"
 
 #define DEFAULT_SIZE 224 /* shown, to be corrected, where the model leaves its size open */
 
@@ -80,7 +81,7 @@ void lcip_connect_card_show(LcipConnectCard *self) {
     return;
   }
   const LcipGraphPort *port = graph->inputs->pdata[input];
-  g_autofree char *spec = lcip_tensor_spec_to_string(&port->spec);
+  g_autofree char *spec = lcip_format_spec(&port->spec);
   g_autofree char *text = g_strdup_printf(
       "Input “%s” takes %s. How this network was trained decides what its values mean.", port->name,
       spec);

@@ -11,6 +11,7 @@ GtkWidget *lcip_inspector_info_row(const char *title, const char *value, GtkLabe
   gtk_label_set_xalign(GTK_LABEL(name), 0);
   gtk_label_set_yalign(GTK_LABEL(name), 0);
   gtk_label_set_xalign(GTK_LABEL(text), 1);
+  gtk_label_set_justify(GTK_LABEL(text), GTK_JUSTIFY_RIGHT);
   gtk_label_set_wrap(GTK_LABEL(text), TRUE);
   gtk_label_set_wrap_mode(GTK_LABEL(text), PANGO_WRAP_WORD_CHAR);
   gtk_label_set_selectable(GTK_LABEL(text), TRUE);
@@ -23,6 +24,20 @@ GtkWidget *lcip_inspector_info_row(const char *title, const char *value, GtkLabe
   gtk_list_box_row_set_child(GTK_LIST_BOX_ROW(row), box);
   if (label)
     *label = GTK_LABEL(text);
+  return row;
+}
+
+GtkWidget *lcip_inspector_problem_row(const LcipProblem *problem) {
+  GtkWidget *label = gtk_label_new(problem->message);
+  GtkWidget *row = g_object_new(ADW_TYPE_PREFERENCES_ROW, NULL);
+  gtk_widget_add_css_class(label, "info-row");
+  gtk_widget_add_css_class(label, problem->severity == LCIP_PROBLEM_ERROR ? "error" : "warning");
+  gtk_label_set_xalign(GTK_LABEL(label), 0);
+  gtk_label_set_wrap(GTK_LABEL(label), TRUE);
+  gtk_label_set_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR);
+  gtk_label_set_selectable(GTK_LABEL(label), TRUE);
+  gtk_list_box_row_set_activatable(GTK_LIST_BOX_ROW(row), FALSE);
+  gtk_list_box_row_set_child(GTK_LIST_BOX_ROW(row), label);
   return row;
 }
 

@@ -12,6 +12,7 @@ G_BEGIN_DECLS
  * value's label, for updates. */
 GtkWidget *lcip_inspector_info_row(const char *title, const char *value, GtkLabel **label);
 /** lcip_inspector_attr_row: an editor for one attribute, by its type and choices. */
+GtkWidget *lcip_inspector_problem_row(const LcipProblem *problem);
 GtkWidget *lcip_inspector_attr_row(LcipSession *session, const LcipActor *actor,
                                    const LcipAttrDef *attr);
 /** lcip_inspector_lane_row: the lane of actors, to choose. @ids: NULL-terminated. */

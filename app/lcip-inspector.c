@@ -60,7 +60,33 @@ static const LcipPlanStep *planned_step(LcipInspector *self, const char *id) {
 
 /* ---- one actor ---- */
 
+/* Of an operator that LCIP does not have: as they are in the file. */
+static void add_raw_attributes(LcipInspector *self, const LcipActor *actor) {
+  guint n;
+  g_autofree const char **names = lcip_attrs_names(actor->attrs, &n);
+  AdwPreferencesGroup *group = n ? add_group(self, "Attributes") : NULL;
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *value = lcip_attrs_get_text(actor->attrs, names[i]);
+    add_info(group, names[i], value ? value : "tensor");
+  }
+}
+
+static void add_problems(LcipInspector *self, const LcipActor *actor) {
+  const GPtrArray *problems = lcip_session_get_problems(self->session);
+  AdwPreferencesGroup *group = NULL;
+  for (guint i = 0; i < problems->len; i++) {
+    const LcipProblem *problem = problems->pdata[i];
+    if (g_strcmp0(problem->actor_id, actor->id) != 0)
+      continue;
+    if (!group)
+      group = add_group(self, "Problems");
+    adw_preferences_group_add(group, lcip_inspector_problem_row(problem));
+  }
+}
+
 static void add_attributes(LcipInspector *self, const LcipActor *actor) {
+  if (!actor->op)
+    add_raw_attributes(self, actor);
   if (!actor->op || actor->op->n_attrs == 0)
     return;
   AdwPreferencesGroup *group = add_group(self, "Attributes");
@@ -115,12 +141,16 @@ static void add_mapping(LcipInspector *self, int index, const LcipActor *actor) 
     add_info(group, "CPU only", actor->op->cpu_only_reason);
 }
 
+static char *output_words(LcipInspector *self, const char *id, guint port) {
+  const LcipTensorSpec spec = lcip_session_get_spec(self->session, id, port);
+  return spec.type != LCIP_TYPE_NONE ? lcip_format_spec(&spec) : g_strdup("shape not known");
+}
+
 static char *input_words(LcipInspector *self, int index, guint port) {
   LcipGraph *graph = lcip_session_get_graph(self->session);
   const LcipActor *actor = lcip_graph_actor(graph, index);
   if (actor->constants[port]) {
-    g_autofree char *spec =
-        lcip_tensor_spec_to_string(lcip_tensor_get_spec(actor->constants[port]));
+    g_autofree char *spec = lcip_format_spec(lcip_tensor_get_spec(actor->constants[port]));
     return g_strdup_printf("%s constant", spec);
   }
   const LcipEdge *edge = lcip_graph_edge_to(graph, index, port);
@@ -128,21 +158,16 @@ static char *input_words(LcipInspector *self, int index, guint port) {
     return g_strdup("–");
   if (edge->src_actor == LCIP_NO_ACTOR) {
     const LcipGraphPort *input = graph->inputs->pdata[edge->src_port];
-    g_autofree char *spec = lcip_tensor_spec_to_string(&input->spec);
+    g_autofree char *spec = lcip_format_spec(&input->spec);
     return g_strdup_printf("%s from input %s", spec, input->name);
   }
   const LcipActor *src = lcip_graph_actor(graph, edge->src_actor);
-  const LcipPlanActor *planned = planned_actor(self, src->id);
-  gboolean known = planned && edge->src_port < planned->n_outputs &&
-                   planned->outputs[edge->src_port].type != LCIP_TYPE_NONE;
-  g_autofree char *spec =
-      known ? lcip_tensor_spec_to_string(&planned->outputs[edge->src_port]) : g_strdup("?");
+  g_autofree char *spec = output_words(self, src->id, edge->src_port);
   return g_strdup_printf("%s from %s", spec, lcip_actor_title(src));
 }
 
 static void add_ports(LcipInspector *self, int index, const LcipActor *actor) {
   AdwPreferencesGroup *group = add_group(self, "Ports");
-  const LcipPlanActor *planned = planned_actor(self, actor->id);
   for (guint i = 0; i < actor->n_inputs; i++) {
     g_autofree char *name =
         actor->op ? lcip_operator_input_name(actor->op, i) : g_strdup_printf("input %u", i);
@@ -152,10 +177,7 @@ static void add_ports(LcipInspector *self, int index, const LcipActor *actor) {
   for (guint i = 0; i < actor->n_outputs; i++) {
     g_autofree char *name =
         actor->op ? lcip_operator_output_name(actor->op, i) : g_strdup_printf("output %u", i);
-    gboolean known =
-        planned && i < planned->n_outputs && planned->outputs[i].type != LCIP_TYPE_NONE;
-    g_autofree char *spec =
-        known ? lcip_tensor_spec_to_string(&planned->outputs[i]) : g_strdup("not known yet");
+    g_autofree char *spec = output_words(self, actor->id, i);
     g_autofree char *title = g_strdup_printf("→ %s", name);
     add_info(group, title, spec);
   }
@@ -169,6 +191,7 @@ static void show_actor(LcipInspector *self, int index) {
                 : g_strdup_printf("%s – LCIP has no such operator", actor->op_name);
   gtk_label_set_text(self->title_label, lcip_actor_title(actor));
   gtk_label_set_text(self->subtitle_label, subtitle);
+  add_problems(self, actor);
   add_mapping(self, index, actor);
   add_attributes(self, actor);
   add_ports(self, index, actor);
@@ -189,23 +212,27 @@ static void add_lane_info(AdwPreferencesGroup *group, const LcipPlanLane *lane) 
   g_autofree char *used = g_format_size(lane->arena_bytes);
   g_autofree char *unshared = g_format_size(lane->unshared_bytes);
   g_autofree char *weights = g_format_size(lane->weight_bytes);
-  g_autofree char *words = g_strdup_printf("%u steps\ntensors %s (%s unshared)\nweights %s",
+  g_autofree char *words = g_strdup_printf("%u steps\nTensors %s\nunshared %s\nWeights %s",
                                            lane->n_steps, used, unshared, weights);
-  add_info(group, lane->name, words);
+  add_info(group, lane->name, lane->n_steps ? words : "no steps");
 }
 
 static void show_graph(LcipInspector *self) {
   LcipGraph *graph = lcip_session_get_graph(self->session);
   LcipPlan *plan = lcip_session_get_plan(self->session);
-  /* exporters like to name a graph "g" */
-  gboolean named = graph->name && strlen(graph->name) > 2;
+  /* exporters give names that say nothing */
+  static const char *const empty[] = {
+      "torch_jit", "torch-jit-export", "main_graph", "tf2onnx", "graph", "model", NULL};
+  gboolean named = graph->name && strlen(graph->name) > 2 && !g_strv_contains(empty, graph->name);
   gtk_label_set_text(self->title_label,
                      named ? graph->name : lcip_session_get_title(self->session));
   gtk_label_set_text(self->subtitle_label, graph->description ? graph->description : "");
   AdwPreferencesGroup *group = add_group(self, "Graph");
   g_autofree char *size =
       g_strdup_printf("%u actors, %u edges", graph->actors->len, graph->edges->len);
-  g_autofree char *opset = g_strdup_printf("%d", graph->opset);
+  g_autofree char *opset = graph->source_opset && graph->source_opset != graph->opset
+                               ? g_strdup_printf("%d, from %d", graph->opset, graph->source_opset)
+                               : g_strdup_printf("%d", graph->opset);
   add_info(group, "Size", size);
   add_info(group, "ONNX opset", opset);
   add_info(group, "Mapping", graph->active_mapping ? graph->active_mapping : "default");

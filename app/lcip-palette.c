@@ -124,6 +124,26 @@ char *lcip_format_fps(double fps) {
   return g_strdup_printf("%.*f", decimals(fps), fps);
 }
 
+/* A sign of multiplication reads better than a letter. */
+char *lcip_format_shape(const LcipShape *shape) {
+  if (shape->rank == 0)
+    return g_strdup("scalar");
+  GString *text = g_string_new(NULL);
+  for (int d = 0; d < shape->rank; d++) {
+    g_string_append(text, d ? " × " : "");
+    if (shape->dims[d] < 0)
+      g_string_append_c(text, '?');
+    else
+      g_string_append_printf(text, "%" G_GINT64_FORMAT, shape->dims[d]);
+  }
+  return g_string_free(text, FALSE);
+}
+
+char *lcip_format_spec(const LcipTensorSpec *spec) {
+  g_autofree char *shape = lcip_format_shape(&spec->shape);
+  return g_strdup_printf("%s %s", lcip_type_name(spec->type), shape);
+}
+
 PangoAttrList *lcip_tabular_attributes(void) {
   PangoAttrList *attributes = pango_attr_list_new();
   pango_attr_list_insert(attributes, pango_attr_font_features_new("tnum"));

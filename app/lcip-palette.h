@@ -44,6 +44,10 @@ const GdkRGBA *lcip_palette_lane(int index);
 char *lcip_format_ms(double ms);
 /** lcip_format_fps: "118", "29.8", "0.42". Transfer full. */
 char *lcip_format_fps(double fps);
+/** lcip_format_shape: "1 × 3 × 224 × 224", "?" for an open size, "scalar". Transfer full. */
+char *lcip_format_shape(const LcipShape *shape);
+/** lcip_format_spec: the same with the type in front. Transfer full. */
+char *lcip_format_spec(const LcipTensorSpec *spec);
 /** lcip_tabular_attributes: digits of one width; free with pango_attr_list_unref(). */
 PangoAttrList *lcip_tabular_attributes(void);
 

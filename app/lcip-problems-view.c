@@ -19,7 +19,7 @@ static void row_activated(LcipProblemsView *self, GtkListBoxRow *row) {
     g_signal_emit(self, activated_signal, 0, id);
 }
 
-static GtkWidget *row_new(const LcipProblem *problem) {
+static GtkWidget *row_new(const LcipProblem *problem, gboolean sizes_open) {
   gboolean is_error = problem->severity == LCIP_PROBLEM_ERROR;
   GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 10);
   GtkWidget *icon =
@@ -39,19 +39,21 @@ static GtkWidget *row_new(const LcipProblem *problem) {
   gtk_box_append(GTK_BOX(box), icon);
   gtk_box_append(GTK_BOX(box), label);
   gtk_list_box_row_set_child(GTK_LIST_BOX_ROW(row), box);
-  gtk_list_box_row_set_activatable(GTK_LIST_BOX_ROW(row), problem->actor_id != NULL);
-  if (problem->actor_id)
-    gtk_widget_set_tooltip_text(row, "Show the Actor");
-  g_object_set_data_full(G_OBJECT(row), "actor-id", g_strdup(problem->actor_id), g_free);
+  const char *leads_to = problem->actor_id ? problem->actor_id : sizes_open ? "" : NULL;
+  gtk_list_box_row_set_activatable(GTK_LIST_BOX_ROW(row), leads_to != NULL);
+  if (leads_to)
+    gtk_widget_set_tooltip_text(row, *leads_to ? "Show the Actor" : "Set the Sizes of the Inputs");
+  g_object_set_data_full(G_OBJECT(row), "actor-id", g_strdup(leads_to), g_free);
   return row;
 }
 
-void lcip_problems_view_set(LcipProblemsView *self, const GPtrArray *problems) {
+void lcip_problems_view_set(LcipProblemsView *self, const GPtrArray *problems,
+                            gboolean sizes_open) {
   GtkListBoxRow *row;
   while ((row = gtk_list_box_get_row_at_index(self->list, 0)))
     gtk_list_box_remove(self->list, GTK_WIDGET(row));
   for (guint i = 0; problems && i < problems->len; i++)
-    gtk_list_box_append(self->list, row_new(problems->pdata[i]));
+    gtk_list_box_append(self->list, row_new(problems->pdata[i], sizes_open));
 }
 
 static void problems_view_dispose(GObject *object) {

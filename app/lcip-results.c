@@ -2,6 +2,8 @@
 
 #include "lcip-results.h"
 
+#include "lcip-palette.h"
+
 #include <math.h>
 
 #define TOP 5
@@ -67,17 +69,16 @@ static void add_floats(GString *text, const float *data, gint64 n) {
   }
   if (n_top == 0)
     return;
-  g_string_append_printf(text, ", %.4g to %.4g; largest", low, high);
+  g_string_append_printf(text, "\n%.3g to %.3g; largest:", low, high);
   for (guint i = 0; i < n_top; i++)
-    g_string_append_printf(text, " %.4g at %" G_GINT64_FORMAT "%s", data[top[i]], top[i],
-                           i + 1 < n_top ? "," : "");
+    g_string_append_printf(text, "\n    %.3g at %" G_GINT64_FORMAT, data[top[i]], top[i]);
 }
 
 static void add_tensor(GString *text, const LcipResult *result) {
   const LcipShape *shape = lcip_tensor_get_shape(result->tensor);
-  g_autofree char *words = lcip_shape_to_string(shape);
+  g_autofree char *words = lcip_format_shape(shape);
   gint64 n = lcip_shape_count(shape);
-  g_string_append_printf(text, "%s: %s", result->name ? result->name : "output", words);
+  g_string_append_printf(text, "%s  %s", result->name ? result->name : "output", words);
   if (lcip_tensor_get_spec(result->tensor)->type == LCIP_TYPE_F32 && n > 0 && n <= MAX_SCANNED)
     add_floats(text, lcip_tensor_get_data(result->tensor), n);
   g_string_append_c(text, '\n');

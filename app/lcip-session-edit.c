@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "lcip-open-dims.h"
 #include "lcip-session-private.h"
 
 /* Edits: each makes an edited copy of the graph and hands it to the document as one command. */
@@ -57,6 +58,12 @@ void lcip_session_tidy(LcipSession *self) {
 gboolean lcip_session_set_attr(LcipSession *self, const char *id, const char *attr,
                                const char *text, GError **error) {
   return lcip_document_set_attr(self->document, id, attr, text, error);
+}
+
+void lcip_session_settle_dims(LcipSession *self, const GArray *dims) {
+  LcipGraph *edited = lcip_graph_copy(lcip_document_graph(self->document));
+  lcip_graph_settle_dims(edited, dims);
+  lcip_document_apply(self->document, edited, "Set Input Sizes", NULL);
 }
 
 void lcip_session_pin(LcipSession *self, const char *id, const char *kernel) {

@@ -14,6 +14,7 @@ typedef struct {
   GPtrArray *problems;
   guint generation;
   gboolean taken;
+  LcipAnalysis *analysis; /* where there is no plan */
 } PlanJob;
 
 static void plan_job_free(PlanJob *job) {
@@ -21,6 +22,7 @@ static void plan_job_free(PlanJob *job) {
   g_clear_pointer(&job->source_sizes, g_hash_table_unref);
   g_clear_pointer(&job->run, lcip_run_unref);
   g_ptr_array_unref(job->problems);
+  g_clear_pointer(&job->analysis, lcip_analysis_free);
   g_free(job);
 }
 
@@ -29,19 +31,14 @@ static void plan_thread(GTask *task, gpointer source, gpointer data, GCancellabl
   GError *error = NULL;
   LcipPlanOptions options = {.source_sizes = job->source_sizes};
   g_autoptr(LcipPlan) plan = lcip_plan_new(job->graph, &options, job->problems, NULL, &error);
+  if (!plan)
+    job->analysis = lcip_analyse(job->graph, job->source_sizes, NULL, NULL);
   if (plan && job->run)
     job->taken = lcip_run_set_plan(job->run, plan, &error);
   if (error)
     g_task_return_error(task, error);
   else
     g_task_return_pointer(task, g_steal_pointer(&plan), (GDestroyNotify)lcip_plan_unref);
-}
-
-static void adopt_problems(LcipSession *self, PlanJob *job, const GError *error) {
-  g_ptr_array_unref(self->problems);
-  self->problems = g_ptr_array_ref(job->problems);
-  if (error && !lcip_problems_have_errors(self->problems))
-    lcip_problems_add(self->problems, LCIP_PROBLEM_ERROR, NULL, "%s", error->message);
 }
 
 /* The old plan goes on running: say why the new one does not. */
@@ -61,7 +58,8 @@ static void plan_done(GObject *object, GAsyncResult *result, gpointer data) {
   self->planning = FALSE;
   gboolean again = self->plan_again;
   if (job->generation == self->generation) {
-    adopt_problems(self, job, error);
+    lcip_session_adopt_problems(self, job->problems, error);
+    lcip_session_set_analysis(self, job->graph, g_steal_pointer(&job->analysis));
     if (plan) {
       g_clear_pointer(&self->plan, lcip_plan_unref);
       self->plan = lcip_plan_ref(plan);
@@ -99,10 +97,6 @@ void lcip_session_queue_plan(LcipSession *self) {
 
 LcipPlan *lcip_session_get_plan(LcipSession *self) {
   return self->plan;
-}
-
-const GPtrArray *lcip_session_get_problems(LcipSession *self) {
-  return self->problems;
 }
 
 gboolean lcip_session_is_planning(LcipSession *self) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lcip-analysis.h"
 #include "lcip-session.h"
 
 G_BEGIN_DECLS
@@ -21,6 +22,9 @@ struct _LcipSession {
   GCancellable *loading;
   LcipPlan *plan;
   GPtrArray *problems;
+  GPtrArray *load_problems; /* of the file that the document came from, or NULL */
+  LcipAnalysis *analysis;   /* of @analysed, which could not be planned, or NULL */
+  LcipGraph *analysed;
   LcipRun *run;
   LcipProfile *profile;
   SessionSlot *slot;
@@ -72,6 +76,16 @@ void lcip_session_change_measure(LcipSession *session);
 void lcip_session_change_fail(LcipSession *session, const char *why);
 void lcip_session_change_clear(LcipSession *session);
 void lcip_session_change_update(LcipSession *session);
+
+/* lcip-session-problems.c */
+/* lcip_session_load_problems: those that still are so; transfer full. */
+GPtrArray *lcip_session_load_problems(LcipSession *session);
+void lcip_session_set_load_problems(LcipSession *session, GPtrArray *problems);
+void lcip_session_adopt_problems(LcipSession *session, const GPtrArray *found, const GError *error);
+/* lcip_session_refuses_to_run: TRUE, and says why, when what was read is not all of the model. */
+gboolean lcip_session_refuses_to_run(LcipSession *session);
+/* lcip_session_set_analysis: takes @analysis. */
+void lcip_session_set_analysis(LcipSession *session, LcipGraph *graph, LcipAnalysis *analysis);
 
 /* lcip-session-run.c */
 SessionSlot *lcip_session_slot_new(void);

@@ -284,8 +284,7 @@ static void start_done(GObject *object, GAsyncResult *result, gpointer data) {
   gboolean unwanted = self->stop_wanted || job->generation != self->generation;
   self->stop_wanted = FALSE;
   if (job->generation == self->generation && job->problems->len > 0) {
-    g_ptr_array_unref(self->problems);
-    self->problems = g_ptr_array_ref(job->problems);
+    lcip_session_adopt_problems(self, job->problems, NULL);
     lcip_session_emit(self, SESSION_PLAN_CHANGED);
   }
   if (started && !unwanted) {
@@ -314,7 +313,7 @@ void lcip_session_run(LcipSession *self) {
     self->start_wanted = TRUE;
     return;
   }
-  if (self->state != LCIP_SESSION_STOPPED)
+  if (self->state != LCIP_SESSION_STOPPED || lcip_session_refuses_to_run(self))
     return;
   slot_clear(self->slot);
   StartJob *job = g_new0(StartJob, 1);

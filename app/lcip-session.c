@@ -62,7 +62,7 @@ static void set_title(LcipSession *self, const char *title) {
   self->title = g_strdup(title);
 }
 
-void lcip_session_set_document(LcipSession *self, LcipDocument *document) {
+static void set_document(LcipSession *self, LcipDocument *document, GPtrArray *load_problems) {
   lcip_session_stop(self);
   if (self->document)
     g_signal_handlers_disconnect_by_func(self->document, document_changed, self);
@@ -70,6 +70,8 @@ void lcip_session_set_document(LcipSession *self, LcipDocument *document) {
   self->generation++;
   g_clear_pointer(&self->plan, lcip_plan_unref);
   g_ptr_array_set_size(self->problems, 0);
+  lcip_session_set_load_problems(self, load_problems);
+  lcip_session_set_analysis(self, NULL, NULL);
   g_clear_pointer(&self->source_trouble, g_free);
   g_clear_pointer(&self->source_words, g_free);
   lcip_session_forget_profile(self);
@@ -86,16 +88,22 @@ void lcip_session_set_document(LcipSession *self, LcipDocument *document) {
     lcip_session_queue_plan(self);
 }
 
+void lcip_session_set_document(LcipSession *self, LcipDocument *document) {
+  set_document(self, document, NULL);
+}
+
 /* ---- loading ---- */
 
 typedef struct {
   char *path;
   gboolean as_copy;
   gboolean is_xml;
+  GPtrArray *problems;
 } LoadJob;
 
 static void load_job_free(LoadJob *job) {
   g_free(job->path);
+  g_ptr_array_unref(job->problems);
   g_free(job);
 }
 
@@ -113,8 +121,7 @@ static gboolean starts_like_xml(const char *path) {
 static void load_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable) {
   LoadJob *job = data;
   GError *error = NULL;
-  g_autoptr(GPtrArray) problems = lcip_problems_new();
-  LcipGraph *graph = lcip_graph_load(job->path, problems, &error);
+  LcipGraph *graph = lcip_graph_load(job->path, job->problems, &error);
   if (!graph) {
     g_task_return_error(task, error);
     return;
@@ -137,7 +144,7 @@ static void adopt_graph(LcipSession *self, LcipGraph *graph, const LoadJob *job)
   g_autofree char *name = untitled_name(job->path, job->is_xml);
   g_autoptr(LcipDocument) document = lcip_document_new(graph, file);
   set_title(self, name);
-  lcip_session_set_document(self, document);
+  set_document(self, document, job->problems);
 }
 
 static void load_done(GObject *object, GAsyncResult *result, gpointer data) {
@@ -170,6 +177,7 @@ void lcip_session_open(LcipSession *self, GFile *file, gboolean as_copy) {
   LoadJob *job = g_new0(LoadJob, 1);
   job->path = g_steal_pointer(&path);
   job->as_copy = as_copy;
+  job->problems = lcip_problems_new();
   if (self->loading)
     g_cancellable_cancel(self->loading);
   g_set_object(&self->loading, NULL);
@@ -271,6 +279,8 @@ static void session_dispose(GObject *object) {
 static void session_finalize(GObject *object) {
   LcipSession *self = LCIP_SESSION(object);
   g_ptr_array_unref(self->problems);
+  lcip_session_set_load_problems(self, NULL);
+  lcip_session_set_analysis(self, NULL, NULL);
   g_clear_pointer(&self->source_sizes, g_hash_table_unref);
   g_free(self->title);
   g_free(self->source);

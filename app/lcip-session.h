@@ -78,11 +78,17 @@ void lcip_session_copy_mapping(LcipSession *session);
 /** lcip_session_tidy: forgets the positions of actors placed by hand. */
 void lcip_session_tidy(LcipSession *session);
 
+/** lcip_session_settle_dims: gives the inputs the sizes in @dims (LcipOpenDim). */
+void lcip_session_settle_dims(LcipSession *session, const GArray *dims);
+
 /* ---- plan ---- */
 
 LcipPlan *lcip_session_get_plan(LcipSession *session); /* may be NULL; may be of an older graph */
 /** lcip_session_get_problems: array of LcipProblem of the current graph; borrowed. */
 const GPtrArray *lcip_session_get_problems(LcipSession *session);
+/** lcip_session_get_spec: of output @port of actor @id, type NONE where it is not known: also in a
+ * graph that cannot be planned. */
+LcipTensorSpec lcip_session_get_spec(LcipSession *session, const char *id, guint port);
 gboolean lcip_session_is_planning(LcipSession *session);
 
 /* ---- run ---- */

@@ -250,6 +250,7 @@ void lcip_window_update_actions(LcipWindow *self) {
   enable(self, "run", document && state != LCIP_SESSION_STOPPING);
   enable(self, "time-random", has_inputs && state == LCIP_SESSION_STOPPED);
   enable(self, "connect-picture", has_inputs);
+  enable(self, "input-sizes", lcip_window_has_open_sizes(self));
   set_edit_tooltip(self->undo_button, "Undo", undo);
   set_edit_tooltip(self->redo_button, "Redo", redo);
 }

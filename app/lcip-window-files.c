@@ -2,6 +2,9 @@
 
 #include "lcip-window-private.h"
 
+#include "lcip-input-sizes.h"
+#include "lcip-open-dims.h"
+
 /* Opening, saving, dropping files, and the question about unsaved changes. */
 
 /* ---- unsaved changes ---- */
@@ -208,12 +211,39 @@ static void action_open_example(GSimpleAction *action, GVariant *parameter, gpoi
     lcip_window_open(data, file, TRUE, FALSE);
 }
 
+/* ---- sizes that a model leaves open ---- */
+
+gboolean lcip_window_has_open_sizes(LcipWindow *self) {
+  LcipGraph *graph = lcip_session_get_graph(self->session);
+  g_autoptr(GArray) dims = graph ? lcip_graph_open_dims(graph) : NULL;
+  return dims && dims->len > 0;
+}
+
+static void sizes_asked(gpointer data) {
+  lcip_connect_card_offer(((LcipWindow *)data)->connect_card);
+}
+
+void lcip_window_ask_input_sizes(LcipWindow *self) {
+  if (self->sizes_dialog)
+    return;
+  GtkWidget *dialog = lcip_input_sizes_present(GTK_WINDOW(self), self->session, sizes_asked, self);
+  if (dialog)
+    g_set_weak_pointer(&self->sizes_dialog, dialog);
+  else
+    lcip_connect_card_offer(self->connect_card);
+}
+
+static void action_input_sizes(GSimpleAction *action, GVariant *parameter, gpointer data) {
+  lcip_window_ask_input_sizes(data);
+}
+
 static const GActionEntry entries[] = {
     {.name = "open", .activate = action_open},
     {.name = "open-example", .activate = action_open_example, .parameter_type = "s"},
     {.name = "save", .activate = action_save},
     {.name = "save-as", .activate = action_save_as},
     {.name = "save-to", .activate = action_save_to, .parameter_type = "s"},
+    {.name = "input-sizes", .activate = action_input_sizes},
     {.name = "source-file", .activate = action_source_file},
 };
 

@@ -50,6 +50,7 @@ struct _LcipWindow {
 
   LcipDocument *watched; /* owned: whose "modified" the title follows */
   gboolean run_when_open;
+  GtkWidget *sizes_dialog; /* borrowed, weak: while it is open */
   guint zoom_idle;
   double shown_zoom;
 };
@@ -64,6 +65,9 @@ void lcip_window_fill_mapping_menu(LcipWindow *window);
 typedef void (*LcipWindowFunc)(LcipWindow *window, gpointer data);
 void lcip_window_add_file_actions(LcipWindow *window);
 void lcip_window_add_drop_target(LcipWindow *window);
+gboolean lcip_window_has_open_sizes(LcipWindow *window);
+/* lcip_window_ask_input_sizes: where the document leaves some open; then offers Connect Picture. */
+void lcip_window_ask_input_sizes(LcipWindow *window);
 void lcip_window_fill_examples(LcipWindow *window);
 /* lcip_window_ask_to_save: calls @next when nothing is left to lose; not at all on Cancel. */
 void lcip_window_ask_to_save(LcipWindow *window, LcipWindowFunc next, gpointer data,

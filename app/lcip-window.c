@@ -82,12 +82,15 @@ static void update_problems(LcipWindow *self) {
                                                            : problems->len
                                                                ? "dialog-warning-symbolic"
                                                                : "object-select-symbolic");
-  lcip_problems_view_set(self->problems, problems);
+  lcip_problems_view_set(self->problems, problems, lcip_window_has_open_sizes(self));
   lcip_canvas_set_problems(self->canvas, problems);
 }
 
 static void problem_activated(LcipWindow *self, const char *id) {
-  lcip_canvas_reveal(self->canvas, id);
+  if (*id)
+    lcip_canvas_reveal(self->canvas, id);
+  else
+    lcip_window_ask_input_sizes(self);
 }
 
 /* ---- session ---- */
@@ -107,7 +110,9 @@ static void document_changed(LcipWindow *self) {
   lcip_canvas_set_graph(self->canvas, lcip_session_get_graph(self->session));
   lcip_canvas_set_zoom(self->canvas, 1);
   lcip_canvas_scroll_to(self->canvas, 0);
-  lcip_connect_card_offer(self->connect_card);
+  lcip_connect_card_hide(self->connect_card);
+  if (lcip_session_get_document(self->session))
+    lcip_window_ask_input_sizes(self);
   update_title(self);
   lcip_window_fill_mapping_menu(self);
   update_page(self);
@@ -198,9 +203,15 @@ static void view_changed(LcipWindow *self) {
   self->shown_zoom = zoom;
 }
 
+static LcipTensorSpec canvas_spec(gpointer data, const char *id, guint port) {
+  LcipWindow *self = data;
+  return self->session ? lcip_session_get_spec(self->session, id, port) : (LcipTensorSpec){0};
+}
+
 static void add_canvas(LcipWindow *self) {
   self->canvas = LCIP_CANVAS(lcip_canvas_new());
   gtk_scrolled_window_set_child(self->scrolled, GTK_WIDGET(self->canvas));
+  lcip_canvas_set_spec_func(self->canvas, canvas_spec, self);
   lcip_overview_set_canvas(self->overview, self->canvas);
   g_signal_connect_swapped(self->canvas, "move-actors", G_CALLBACK(move_actors), self);
   g_signal_connect_swapped(self->canvas, "place-actors", G_CALLBACK(place_actors), self);
@@ -255,6 +266,7 @@ static void window_dispose(GObject *object) {
   if (self->watched)
     g_signal_handlers_disconnect_by_func(self->watched, update_title, self);
   g_clear_object(&self->watched);
+  g_clear_weak_pointer(&self->sizes_dialog);
   g_clear_handle_id(&self->zoom_idle, g_source_remove);
   if (self->session)
     g_signal_handlers_disconnect_by_data(self->session, self);

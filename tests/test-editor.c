@@ -7,7 +7,7 @@
 #include "lcip-canvas-private.h"
 #include "lcip-connect.h"
 #include "lcip-io.h"
-#include "lcip-window.h"
+#include "lcip-window-private.h"
 
 /* The editor in process, on a display: windows, actions, gestures, accessible names, a run. Nothing
  * here waits for a time: it waits until something is so, and fails after a deadline. */
@@ -337,6 +337,112 @@ static void test_connect_picture(void) {
   g_assert_nonnull(error);
 }
 
+/* ---- networks that cannot run as they are ---- */
+
+static const char graph_start[] =
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
+    "<lcip xmlns=\"urn:lcip:graph:1\" version=\"1\"><graph name=\"Small\" opset=\"21\" "
+    "source-opset=\"21\"><description></description>";
+static const char graph_end[] =
+    "</graph><platform><lane name=\"CPU\" kind=\"cpu\"/></platform>"
+    "<mapping name=\"default\" active=\"true\"></mapping><layout></layout></lcip>";
+
+static gboolean has_problems(void) {
+  return lcip_session_get_document(session) && !lcip_session_is_loading(session) &&
+         !lcip_session_is_planning(session) && lcip_session_get_problems(session)->len > 0;
+}
+
+static void open_text(const char *inner) {
+  g_autoptr(GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp("lcip-editor-XXXXXX", &error);
+  g_autofree char *path = g_build_filename(folder, "small.xml", NULL);
+  g_autofree char *text = g_strconcat(graph_start, inner, graph_end, NULL);
+  g_assert_true(g_file_set_contents(path, text, -1, &error));
+  g_autoptr(GFile) file = g_file_new_for_path(path);
+  lcip_session_set_document(session, NULL);
+  lcip_window_open(window, file, FALSE, FALSE);
+  wait_until(has_problems, "problems of the opened file");
+  wait_until(is_allocated, "the canvas");
+  g_unlink(path);
+  g_rmdir(folder);
+}
+
+static const char *label_of_actor(const char *id) {
+  return lcip_actor_widget_get_label(LCIP_ACTOR_WIDGET(lcip_canvas_get_actor(canvas, id)));
+}
+
+/* Shapes before the refused actor are known, it is marked and listed once, and a line leads to it.
+ */
+static void test_refused_operator(void) {
+  open_text(
+      "<input id=\"x\" name=\"x\" type=\"f32\" shape=\"1 3 8 8\"/>"
+      "<output id=\"y\" name=\"y\" type=\"f32\" shape=\"1 3 8 8\"/>"
+      "<actor id=\"first\" name=\"\" domain=\"\" operator=\"Relu\" inputs=\"1\" outputs=\"1\"/>"
+      "<actor id=\"odd\" name=\"\" domain=\"com.example\" operator=\"Odd\" inputs=\"1\" "
+      "outputs=\"1\"/>"
+      "<edge from=\"x\" to=\"first\" to-port=\"X\"/>"
+      "<edge from=\"first\" from-port=\"Y\" to=\"odd\" to-port=\"input.0\"/>"
+      "<edge from=\"odd\" from-port=\"output.0\" to=\"y\"/>");
+  const GPtrArray *problems = lcip_session_get_problems(session);
+  g_assert_cmpuint(problems->len, ==, 1);
+  g_assert_cmpstr(((const LcipProblem *)problems->pdata[0])->actor_id, ==, "odd");
+  g_assert_nonnull(strstr(label_of_actor("odd"), "problem: "));
+  g_assert_null(strstr(label_of_actor("first"), "problem: "));
+  const LcipTensorSpec known = lcip_session_get_spec(session, "first", 0);
+  g_assert_cmpint(known.type, ==, LCIP_TYPE_F32);
+  g_assert_cmpint(known.shape.dims[1], ==, 3);
+  g_assert_cmpint(lcip_session_get_spec(session, "odd", 0).type, ==, LCIP_TYPE_NONE);
+  g_signal_emit_by_name(window->problems, "activated", "odd");
+  g_auto(GStrv) selection = lcip_canvas_get_selection(canvas);
+  g_assert_cmpstr(selection[0], ==, "odd");
+  g_assert_null(selection[1]);
+  activate("win.run", NULL);
+  wait_until(dialog_is_open, "the reason why it does not run");
+  close_dialog();
+  wait_until(no_dialog, "the message to close");
+  g_assert_cmpint(lcip_session_get_state(session), ==, LCIP_SESSION_STOPPED);
+}
+
+/* As its button does. */
+static void answer_dialog(const char *response) {
+  g_autoptr(GList) windows = gtk_window_list_toplevels();
+  for (GList *i = windows; i; i = i->next)
+    if (ADW_IS_MESSAGE_DIALOG(i->data)) {
+      adw_message_dialog_response(i->data, response);
+      gtk_window_destroy(i->data);
+      return;
+    }
+}
+
+static gboolean no_problems(void) {
+  return is_planned() && lcip_session_get_problems(session)->len == 0;
+}
+
+/* Asked when the file is opened, once; Later leaves a problem that leads back to the question. */
+static void test_input_sizes(void) {
+  open_text(
+      "<input id=\"x\" name=\"x\" type=\"f32\" shape=\"? 3 ? ?\"/>"
+      "<output id=\"y\" name=\"y\" type=\"f32\" shape=\"? 3 ? ?\"/>"
+      "<actor id=\"first\" name=\"\" domain=\"\" operator=\"Relu\" inputs=\"1\" outputs=\"1\"/>"
+      "<edge from=\"x\" to=\"first\" to-port=\"X\"/>"
+      "<edge from=\"first\" from-port=\"Y\" to=\"y\"/>");
+  wait_until(dialog_is_open, "the question about sizes");
+  answer_dialog("later");
+  wait_until(no_dialog, "the question to close");
+  g_assert_null(lcip_document_undo_label(lcip_session_get_document(session)));
+  g_signal_emit_by_name(window->problems, "activated", "");
+  wait_until(dialog_is_open, "the question about sizes, again");
+  answer_dialog("use");
+  wait_until(no_dialog, "the question to close");
+  wait_until(no_problems, "a plan with the sizes");
+  const LcipTensorSpec spec = lcip_session_get_spec(session, "first", 0);
+  g_assert_cmpint(spec.shape.dims[0], ==, 1);
+  g_assert_cmpint(spec.shape.dims[3], ==, 256);
+  g_assert_false(lcip_window_has_open_sizes(window));
+  g_assert_cmpstr(lcip_document_undo_label(lcip_session_get_document(session)), ==,
+                  "Set Input Sizes");
+}
+
 /* ---- running ---- */
 
 static gboolean has_profile(void) {
@@ -405,6 +511,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/editor/save", test_save);
   g_test_add_func("/editor/close-asks", test_close_asks);
   g_test_add_func("/editor/connect-picture", test_connect_picture);
+  g_test_add_func("/editor/refused-operator", test_refused_operator);
+  g_test_add_func("/editor/input-sizes", test_input_sizes);
   g_test_add_func("/editor/run", test_run);
   return g_test_run();
 }
