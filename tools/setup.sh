@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to it that what LCIP is built from is installed.
-#   tools/setup.sh build|test|ci
+#   tools/setup.sh build|test|ci|fuzz
 # Looks first, and touches neither the package manager nor the network when nothing is missing. As root
 # it installs with apt-get; as anybody else it prints the line and asks before using sudo.
 set -eu
@@ -14,13 +14,15 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libgli
   adwaita-icon-theme librsvg2-common"
 test_packages="xvfb xauth xdotool dbus-daemon libonnx-testdata libdnnl-dev"
 ci_packages="clang clang-format-14 shellcheck"
+fuzz_packages="clang libclang-rt-14-dev python3 libonnx-testdata"
 
 case $role in
 build) packages=$build_packages ;;
 test) packages="$build_packages $test_packages" ;;
 ci) packages="$build_packages $test_packages $ci_packages" ;;
+fuzz) packages="$build_packages $fuzz_packages" ;;
 *)
-  echo "usage: tools/setup.sh build|test|ci" >&2
+  echo "usage: tools/setup.sh build|test|ci|fuzz" >&2
   exit 2
   ;;
 esac

@@ -8,6 +8,11 @@
 
 /* From this size on a block is mapped: a few pages wasted, and a system call a block, are small
  * against it. AddressSanitizer sees the ends of blocks from malloc only. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1 /* clang's name for it is GCC's */
+#endif
+#endif
 #ifdef __SANITIZE_ADDRESS__
 #define MAP_FROM_BYTES G_MAXSSIZE
 #else

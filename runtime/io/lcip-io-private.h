@@ -4,7 +4,8 @@
 
 G_BEGIN_DECLS
 
-/** lcip_io_fail: sets @error from a printf format; always FALSE, so that callers can return it. */
+/** lcip_io_fail: sets @error from a printf format, made valid UTF-8; always FALSE, so that callers
+ * can return it. */
 gboolean lcip_io_fail(GError **error, LcipIoErrorCode code, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 

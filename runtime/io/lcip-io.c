@@ -16,7 +16,9 @@ gboolean lcip_io_fail(GError **error, LcipIoErrorCode code, const char *format, 
   va_start(ap, format);
   g_autofree char *message = g_strdup_vprintf(format, ap);
   va_end(ap);
-  g_set_error_literal(error, LCIP_IO_ERROR, (int)code, message);
+  /* What was found in a file is quoted, and it may be any bytes. */
+  g_autofree char *clean = lcip_io_clean_text(message, -1);
+  g_set_error_literal(error, LCIP_IO_ERROR, (int)code, clean);
   return FALSE;
 }
 

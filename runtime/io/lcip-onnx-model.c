@@ -249,7 +249,8 @@ static LcipTensor *tensor_from_raw(LcipOnnxModel *model, const TensorProto *prot
   lcip_tensor_spec_bytes(spec, &needed);
   if (needed != size)
     return size_error(model, proto, spec, size, error);
-  const guint8 *data = (const guint8 *)g_bytes_get_data(bytes, NULL) + offset;
+  const guint8 *base = g_bytes_get_data(bytes, NULL); /* NULL where there are none */
+  const guint8 *data = base ? base + offset : NULL;
   if (spec->type == LCIP_TYPE_BOOL && !lcip_io_bools_ok(data, size)) {
     tensor_fail(model, proto, LCIP_IO_ERROR_FORMAT, error, "bytes of 0 or 1", "others");
     return NULL;
