@@ -12,7 +12,7 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libgli
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good gstreamer1.0-libav libgtk-4-dev libadwaita-1-dev fonts-cantarell
   adwaita-icon-theme librsvg2-common"
-test_packages="xvfb xauth xdotool dbus-daemon libonnx-testdata libdnnl-dev"
+test_packages="xvfb xauth xdotool dbus-daemon libonnx-testdata libdnnl-dev iproute2"
 ci_packages="clang clang-format-14 shellcheck"
 fuzz_packages="clang libclang-rt-14-dev python3 libonnx-testdata"
 
