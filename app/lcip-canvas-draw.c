@@ -182,14 +182,21 @@ static void append_edge(LcipCanvas *self, GtkSnapshot *snapshot, guint index,
     append_rounded(snapshot, &GRAPHENE_RECT_INIT(x0 - 4, y0 - 4, 8, 8), 4, color);
 }
 
+static char *edge_words(LcipCanvas *self, guint index, gsize bytes) {
+  const double ms = self->edge_ms ? self->edge_ms[index] : NAN;
+  g_autofree char *size = g_format_size_full(bytes, G_FORMAT_SIZE_IEC_UNITS);
+  g_autofree char *time = isnan(ms) ? NULL : lcip_format_ms(ms);
+  return time ? g_strdup_printf("%s · %s", size, time) : g_steal_pointer(&size);
+}
+
 static void append_edge_label(LcipCanvas *self, GtkSnapshot *snapshot, guint index, gsize bytes) {
   const LcipLayoutEdge *edge = &self->layout->edges[index];
   const LcipPalette *palette = lcip_palette_get();
   for (guint i = 1; i < edge->n_points; i++) {
     if (edge->points[i].lane == edge->points[i - 1].lane)
       continue;
-    g_autofree char *size = g_format_size_full(bytes, G_FORMAT_SIZE_IEC_UNITS);
-    g_autoptr(PangoLayout) layout = label_new(self, size, 11, FALSE);
+    g_autofree char *words = edge_words(self, index, bytes);
+    g_autoptr(PangoLayout) layout = label_new(self, words, 11, FALSE);
     int width, height;
     pango_layout_get_pixel_size(layout, &width, &height);
     double y0 = lcip_canvas_to_widget_y(self, edge->points[i - 1].lane, edge->points[i - 1].y);

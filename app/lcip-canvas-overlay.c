@@ -120,6 +120,7 @@ void lcip_canvas_update_steps(LcipCanvas *self) {
   lcip_canvas_clear_brackets(self);
   g_free(self->step_of);
   g_free(self->fractions);
+  g_clear_pointer(&self->edge_ms, g_free);
   self->step_of = g_new0(int, self->actors->len + 1);
   self->fractions = g_new0(double, self->actors->len + 1);
   if (!self->graph)
@@ -194,6 +195,27 @@ static void update_times(LcipCanvas *self, const LcipProfile *profile, double sl
   }
 }
 
+/* The time that carrying an edge takes is that of copies and reorders on its way; between lanes
+ * that share memory there are none. */
+static double carry_ms(LcipCanvas *self, const LcipProfile *profile, guint edge) {
+  int steps[4];
+  const guint n = lcip_plan_edge_carriers(self->plan, edge, steps);
+  double ms = 0;
+  for (guint i = 0; i < n; i++)
+    ms += profile->steps[steps[i]].n > 0 ? profile->steps[steps[i]].median_ms : NAN;
+  return n > 0 ? ms : NAN;
+}
+
+/* An edge's index means the same only in the plan of this very graph. */
+static void update_edges(LcipCanvas *self, const LcipProfile *profile) {
+  g_clear_pointer(&self->edge_ms, g_free);
+  if (!profile || lcip_plan_graph(self->plan) != self->graph)
+    return;
+  self->edge_ms = g_new(double, self->graph->edges->len + 1);
+  for (guint i = 0; i < self->graph->edges->len; i++)
+    self->edge_ms[i] = lcip_plan_edge_bytes(self->plan, i) > 0 ? carry_ms(self, profile, i) : NAN;
+}
+
 /* Reorders and copies belong to no actor: the lane's header names them. */
 static void update_lane_profile(LcipCanvas *self, const LcipProfile *profile) {
   for (guint i = 0; i < self->lanes->len && i < self->graph->lanes->len; i++) {
@@ -226,6 +248,7 @@ void lcip_canvas_set_profile(LcipCanvas *self, const LcipProfile *profile) {
   double slowest = profile ? slowest_step(profile) : 1;
   update_brackets(self, profile, slowest);
   update_times(self, profile, slowest);
+  update_edges(self, profile);
   update_lane_profile(self, profile);
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }

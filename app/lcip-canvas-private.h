@@ -66,6 +66,7 @@ struct _LcipCanvas {
   GArray *brackets;              /* CanvasBracket */
   int *step_of;                  /* per actor: step of the plan, or -1 */
   double *fractions;             /* per actor */
+  double *edge_ms;               /* per edge: what it takes to carry it, NAN when not measured */
   GtkAdjustment *adjustments[2]; /* by GtkOrientation */
   GtkGesture *drag_gesture;
 

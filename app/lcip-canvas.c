@@ -521,6 +521,7 @@ static void canvas_finalize(GObject *object) {
   g_ptr_array_unref(self->drag.refusals);
   g_free(self->step_of);
   g_free(self->fractions);
+  g_free(self->edge_ms);
   g_free(self->cursor);
   G_OBJECT_CLASS(lcip_canvas_parent_class)->finalize(object);
 }

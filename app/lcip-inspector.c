@@ -212,7 +212,7 @@ static void add_lane_info(AdwPreferencesGroup *group, const LcipPlanLane *lane) 
   g_autofree char *used = g_format_size(lane->arena_bytes);
   g_autofree char *unshared = g_format_size(lane->unshared_bytes);
   g_autofree char *weights = g_format_size(lane->weight_bytes);
-  g_autofree char *words = g_strdup_printf("%u steps\nTensors %s\nunshared %s\nWeights %s",
+  g_autofree char *words = g_strdup_printf("%u steps\n%s tensors\n%s without sharing\n%s weights",
                                            lane->n_steps, used, unshared, weights);
   add_info(group, lane->name, lane->n_steps ? words : "no steps");
 }

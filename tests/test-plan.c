@@ -360,6 +360,55 @@ static void test_memory_is_shared(void) {
   g_assert_cmpuint(lane->unshared_bytes, >=, 9 * tensor);
 }
 
+/* ---- edges between lanes ---- */
+
+static guint edge_index(const LcipGraph *graph, const char *src, const char *dst, guint port) {
+  for (guint e = 0; e < graph->edges->len; e++) {
+    const LcipEdge *edge = &g_array_index(graph->edges, LcipEdge, e);
+    if (edge->src_actor == lcip_graph_find_actor(graph, src) &&
+        edge->dst_actor == lcip_graph_find_actor(graph, dst) && edge->dst_port == port)
+      return e;
+  }
+  g_error("no edge from %s to %s", src, dst);
+}
+
+/* The titles of the steps that carry an edge, as "Reorder, Upload". */
+static char *carriers(const LcipPlan *plan, const char *src, const char *dst, guint port) {
+  int steps[4];
+  const guint n =
+      lcip_plan_edge_carriers(plan, edge_index(lcip_plan_graph(plan), src, dst, port), steps);
+  GString *text = g_string_new(NULL);
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf(text, "%s%s", i ? ", " : "",
+                           lcip_plan_step(plan, (guint)steps[i])->title);
+  return g_string_free(text, FALSE);
+}
+
+/* conv_b on a device: what goes there is uploaded, what comes back is downloaded, with the reorders
+ * that the formats on the CPU need; the edge beside it that stays on the lane has none. */
+static void test_edge_carriers(void) {
+  g_autoptr(LcipGraph) graph = residual_graph();
+  lcip_graph_add_lane(graph, "GPU", LCIP_LANE_OPENCL, 0, NULL);
+  if (!lcip_runtime_find_device(lcip_runtime_get(), "opencl:0")) {
+    g_test_skip("no OpenCL device");
+    return;
+  }
+  lcip_mapping_assign(lcip_graph_find_mapping(graph, NULL), "conv_b", "GPU");
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  g_autofree char *there = carriers(plan, "relu_a", "conv_b", 0);
+  g_autofree char *back = carriers(plan, "conv_b", "sum", 0);
+  g_autofree char *beside = carriers(plan, "relu_a", "sum", 1);
+  g_assert_true(g_str_equal(there, "Upload") || g_str_equal(there, "Reorder, Upload"));
+  g_assert_true(g_str_equal(back, "Download") || g_str_equal(back, "Download, Reorder"));
+  g_assert_cmpstr(beside, ==, "");
+  const guint crossing = edge_index(graph, "relu_a", "conv_b", 0);
+  g_assert_cmpuint(lcip_plan_edge_bytes(plan, crossing), ==, 16 * 9 * 9 * sizeof(float));
+  lcip_mapping_assign(lcip_graph_find_mapping(graph, NULL), "conv_b", "CPU");
+  g_autoptr(LcipPlan) one_lane = compile(graph, &(LcipPlanOptions){0});
+  g_autofree char *none = carriers(one_lane, "relu_a", "conv_b", 0);
+  g_assert_cmpstr(none, ==, "");
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/plan/fusion", test_fusion);
@@ -375,5 +424,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/plan/mapping-missing", test_mapping_missing);
   g_test_add_func("/plan/random", test_random);
   g_test_add_func("/plan/memory-is-shared", test_memory_is_shared);
+  g_test_add_func("/plan/edge-carriers", test_edge_carriers);
   return g_test_run();
 }

@@ -95,6 +95,10 @@ guint lcip_plan_n_segments(const LcipPlan *plan);
  */
 gsize lcip_plan_edge_bytes(const LcipPlan *plan, guint edge);
 
+/** lcip_plan_edge_carriers: the steps that no actor has (copies between host and device, reorders)
+ * on the way of graph edge @edge, in order; returns how many. Their times make the edge's. */
+guint lcip_plan_edge_carriers(const LcipPlan *plan, guint edge, int steps[4]);
+
 /** lcip_lane_can_run: can a lane of @kind run actor @actor of @graph? @specs from lcip_analyse().
  * FALSE with @why (static or interned text) for the editor's dimmed lanes. */
 gboolean lcip_lane_can_run(LcipGraph *graph, int actor, LcipLaneKind kind, const char **why);
