@@ -10,3 +10,4 @@
 #include "lcip-plan.h"
 #include "lcip-run.h"
 #include "lcip-runtime.h"
+#include "lcip-verify.h"

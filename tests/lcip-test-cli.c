@@ -76,6 +76,8 @@ static gboolean has_type(JsonNode *node, const char *type) {
     return FALSE;
   if (strcmp(type, "string") == 0)
     return value == G_TYPE_STRING;
+  if (strcmp(type, "boolean") == 0)
+    return value == G_TYPE_BOOLEAN;
   if (strcmp(type, "integer") == 0)
     return value == G_TYPE_INT64;
   g_assert_cmpstr(type, ==, "number");

@@ -25,7 +25,8 @@ static gboolean skip_without_pictures(void) {
 }
 
 static void test_help(void) {
-  static const char *const commands[] = {"import", "validate", "info", "run", "bench", "devices"};
+  static const char *const commands[] = {"import", "validate", "info",   "run",
+                                         "bench",  "verify",   "devices"};
   g_autoptr(LcipTestOutput) help = lcip_test_command("--help", NULL);
   g_assert_cmpint(help->exit_code, ==, 0);
   g_assert_cmpstr(help->err, ==, "");

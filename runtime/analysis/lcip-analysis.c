@@ -1,7 +1,7 @@
 #include "config.h"
 #include "lcip-analysis.h"
-#include "lcip-kernel.h"
 #include "lcip-rates.h"
+#include "lcip-reference.h"
 
 #include <string.h>
 
@@ -332,44 +332,13 @@ static gboolean outputs_vary(Analyser *a, const LcipStep *step, int index) {
   return FALSE;
 }
 
-/* What a data-dependent operator made of constants has the size it found, not the planned one. */
-static gboolean trim(LcipTensor **value, const LcipTensorView *view, LcipTensorSpec *spec) {
-  if (lcip_shape_equal(&view->shape, &spec->shape))
-    return TRUE;
-  LcipTensorSpec actual = *spec;
-  actual.shape = view->shape;
-  LcipTensor *trimmed = lcip_tensor_new_from_data(&actual, lcip_tensor_get_data(*value));
-  if (!trimmed)
-    return FALSE;
-  lcip_tensor_unref(*value);
-  *value = trimmed;
-  *spec = actual;
-  return TRUE;
-}
-
+/* What cannot be folded is computed while running. */
 static void fold(Analyser *a, const LcipStep *step, int index) {
-  LcipTensorView inputs[LCIP_MAX_PORTS] = {0}, outputs[LCIP_MAX_PORTS] = {0};
   LcipTensor **values = a->analysis->values[index];
-  if (step->n_inputs > LCIP_MAX_PORTS || step->n_outputs > LCIP_MAX_PORTS)
+  if (!lcip_reference_fire(step, step->constants, values, NULL))
     return;
-  for (guint p = 0; p < step->n_inputs; p++)
-    inputs[p] = step->constants[p]
-                    ? lcip_tensor_view(step->constants[p])
-                    : (LcipTensorView){.spec = step->inputs[p], .shape = step->inputs[p].shape};
-  for (guint o = 0; o < step->n_outputs; o++) {
-    values[o] = lcip_tensor_new(&step->outputs[o]);
-    if (!values[o]) {
-      free_values(values, o);
-      return;
-    }
-    outputs[o] = lcip_tensor_view(values[o]);
-  }
-  /* What cannot be folded is computed while running. */
-  gboolean done = lcip_kernel_run_reference(step, inputs, outputs, NULL);
-  for (guint o = 0; done && o < step->n_outputs; o++)
-    done = trim(&values[o], &outputs[o], &step->outputs[o]);
-  if (!done)
-    free_values(values, step->n_outputs);
+  for (guint o = 0; o < step->n_outputs; o++)
+    step->outputs[o] = *lcip_tensor_get_spec(values[o]);
 }
 
 static void analyse_actor(Analyser *a, int index) {

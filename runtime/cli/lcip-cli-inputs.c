@@ -41,8 +41,7 @@ static char *list_inputs(const LcipGraph *graph) {
   return text->len ? g_string_free(g_steal_pointer(&text), FALSE) : g_strdup("none");
 }
 
-/* Names of inputs may hold '=', so they are looked for, not split off. */
-static const char *after_name(const char *argument, const char *name) {
+const char *lcip_cli_after_name(const char *argument, const char *name) {
   gsize length = strlen(name);
   return strncmp(argument, name, length) == 0 && argument[length] == '=' ? argument + length + 1
                                                                          : NULL;
@@ -120,12 +119,20 @@ static gboolean add_picture(LcipCliInputs *inputs, const LcipGraph *graph, const
   return picture && lcip_cli_inputs_add_tensor(inputs, graph, name, picture, file, error);
 }
 
+static gboolean has_suffix(const char *file, const char *suffix) {
+  g_autofree char *lower = g_ascii_strdown(file, -1);
+  return g_str_has_suffix(lower, suffix);
+}
+
+LcipTensor *lcip_cli_read_tensor(const char *file, GError **error) {
+  return has_suffix(file, ".pb") ? lcip_onnx_read_tensor(file, error) : lcip_npy_read(file, error);
+}
+
 static gboolean add_file(LcipCliInputs *inputs, const LcipGraph *graph, const char *name,
                          const char *file, GError **error) {
-  g_autofree char *lower = g_ascii_strdown(file, -1);
-  if (!g_str_has_suffix(lower, ".npy"))
+  if (!has_suffix(file, ".npy") && !has_suffix(file, ".pb"))
     return add_picture(inputs, graph, name, file, error);
-  g_autoptr(LcipTensor) tensor = lcip_npy_read(file, error);
+  g_autoptr(LcipTensor) tensor = lcip_cli_read_tensor(file, error);
   return tensor && lcip_cli_inputs_add_tensor(inputs, graph, name, tensor, file, error);
 }
 
@@ -133,14 +140,14 @@ gboolean lcip_cli_inputs_add(LcipCliInputs *inputs, const LcipGraph *graph, cons
                              GError **error) {
   for (guint i = 0; i < graph->inputs->len; i++) {
     const LcipGraphPort *port = g_ptr_array_index(graph->inputs, i);
-    const char *file = after_name(argument, port->name);
+    const char *file = lcip_cli_after_name(argument, port->name);
     if (file)
       return add_file(inputs, graph, port->name, file, error);
   }
   int source = lcip_cli_find_source(graph);
   if (source >= 0) {
     const LcipActor *actor = lcip_graph_actor(graph, source);
-    const char *file = after_name(argument, actor->id);
+    const char *file = lcip_cli_after_name(argument, actor->id);
     if (file)
       return add_file(inputs, graph, actor->id, file, error);
   }
@@ -182,7 +189,8 @@ gboolean lcip_cli_parse_shape(const LcipGraph *graph, const char *argument, guin
                               LcipShape *shape, GError **error) {
   const char *text = NULL;
   for (*input = 0; *input < graph->inputs->len && !text; (*input)++)
-    text = after_name(argument, ((LcipGraphPort *)g_ptr_array_index(graph->inputs, *input))->name);
+    text = lcip_cli_after_name(argument,
+                               ((LcipGraphPort *)g_ptr_array_index(graph->inputs, *input))->name);
   if (!text)
     return fail_name(graph, argument, error);
   (*input)--;

@@ -118,6 +118,12 @@ void lcip_cli_json_number(LcipCliJson *json, const char *key, double value, guin
   fputs(strcmp(text, "-0") == 0 ? "0" : text, json->stream);
 }
 
+void lcip_cli_json_real(LcipCliJson *json, const char *key, double value) {
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+  begin_value(json, key);
+  fputs(isfinite(value) ? g_ascii_formatd(text, sizeof text, "%.9g", value) : "null", json->stream);
+}
+
 void lcip_cli_json_bool(LcipCliJson *json, const char *key, gboolean value) {
   begin_value(json, key);
   fputs(value ? "true" : "false", json->stream);

@@ -30,6 +30,8 @@ void lcip_cli_json_string(LcipCliJson *json, const char *key, const char *value)
 void lcip_cli_json_int(LcipCliJson *json, const char *key, gint64 value);
 /** lcip_cli_json_number: rounded to @decimals; what JSON can't say (NaN, infinity) becomes null. */
 void lcip_cli_json_number(LcipCliJson *json, const char *key, double value, guint decimals);
+/** lcip_cli_json_real: to nine digits, so that an f32 is told exactly, however small. */
+void lcip_cli_json_real(LcipCliJson *json, const char *key, double value);
 /** lcip_cli_json_begun: something of the document is written. */
 gboolean lcip_cli_json_begun(const LcipCliJson *json);
 void lcip_cli_json_bool(LcipCliJson *json, const char *key, gboolean value);

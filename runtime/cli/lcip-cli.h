@@ -35,6 +35,7 @@ extern const LcipCliCommand lcip_cli_info;
 extern const LcipCliCommand lcip_cli_run;
 extern const LcipCliCommand lcip_cli_bench;
 extern const LcipCliCommand lcip_cli_devices;
+extern const LcipCliCommand lcip_cli_verify;
 
 #define LCIP_CLI_ANY_NUMBER G_MAXUINT
 /** lcip_cli_parse: takes the options out of @argv (argv[0] is the command's name) and checks that
@@ -84,6 +85,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LcipCliInputs, lcip_cli_inputs_clear)
 /** lcip_cli_inputs_add: @argument is NAME=FILE. */
 gboolean lcip_cli_inputs_add(LcipCliInputs *inputs, const LcipGraph *graph, const char *argument,
                              GError **error);
+/** lcip_cli_read_tensor: a .npy file, or a .pb file of one ONNX tensor. Transfer full. */
+LcipTensor *lcip_cli_read_tensor(const char *file, GError **error);
+/** lcip_cli_after_name: what follows "@name=" in @argument, or NULL. Names may hold '=', so they
+ * are looked for, not split off. */
+const char *lcip_cli_after_name(const char *argument, const char *name);
 /** lcip_cli_inputs_add_tensor: @tensor must be what @name of @graph takes; @from for messages. */
 gboolean lcip_cli_inputs_add_tensor(LcipCliInputs *inputs, const LcipGraph *graph, const char *name,
                                     LcipTensor *tensor, const char *from, GError **error);

@@ -35,7 +35,7 @@ static void fill_random(LcipTensor *tensor, guint64 seed) {
   }
 }
 
-static LcipTensor *random_tensor(const LcipTensorSpec *spec, guint64 seed, GError **error) {
+LcipTensor *lcip_run_random_input(const LcipTensorSpec *spec, guint64 seed, GError **error) {
   LcipTensor *tensor = lcip_tensor_new(spec);
   if (tensor)
     fill_random(tensor, seed);
@@ -110,7 +110,7 @@ static gboolean resolve_source(LcipRun *run, LcipGroup *group, int step, GError 
                   name && *name ? name : id);
       return FALSE;
     }
-    slot.constant = random_tensor(spec, (guint64)step + 1, error);
+    slot.constant = lcip_run_random_input(spec, (guint64)step + 1, error);
     if (!slot.constant)
       return FALSE;
   }

@@ -55,6 +55,10 @@ typedef struct {
   gpointer frame_data;
 } LcipRunOptions;
 
+/** lcip_run_random_input: what @random_inputs gives: floats in [0, 1), bytes over their whole range,
+ * other types zero; the same for the same @spec and @seed everywhere. Transfer full. */
+LcipTensor *lcip_run_random_input(const LcipTensorSpec *spec, guint64 seed, GError **error);
+
 /** lcip_run_start: makes the instance, launches every kernel once at its real size, starts. Takes
  * long: call off the main thread. */
 LcipRun *lcip_run_start(LcipPlan *plan, const LcipRunOptions *options, GError **error);

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""Exports torchvision's classification networks as ONNX models with seeded random weights.
+"""Exports torchvision's networks as ONNX models with seeded random weights.
 
     export-torchvision.py DIRECTORY [NAME...]
     export-torchvision.py --list
 
-Nothing is downloaded: speed does not depend on what the weights are. BatchNorm's statistics are taken
-from one forward pass, so that values stay in the range they have in a trained network (and results of
-different programs can be compared). Needs torch and torchvision (Debian: python3-torchvision)."""
+Without names those that tests/bench measures; NAME is any network of torchvision, segmentation and
+detection too; --list prints all names. Nothing is downloaded: speed does not depend on what the weights
+are. BatchNorm's statistics are taken from one forward pass, so that values stay in the range they have in
+a trained network (and results of different programs can be compared). Needs torch and torchvision
+(Debian: python3-torchvision)."""
 
 import os
 import sys
@@ -24,13 +26,40 @@ MODELS = {
     "mobilenet_v2": 224, "mobilenet_v3_large": 224, "regnet_y_400mf": 224, "resnet18": 224,
     "resnet50": 224, "shufflenet_v2_x1_0": 224, "squeezenet1_1": 224, "vgg16": 224,
 }
+# Detection networks resize what they get; these are sides that they are made for, or that keep them small.
+DETECTION_SIDES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}
+DETECTION_SIDE = 320
+SEGMENTATION_SIDE = 260
+
+
+def kind_of(name):
+    for kind in ("segmentation", "detection"):
+        if name in torchvision.models.list_models(module=getattr(torchvision.models, kind)):
+            return kind
+    return "classification"
+
+
+def side_of(name):
+    if name in MODELS:
+        return MODELS[name]
+    if kind_of(name) == "segmentation":
+        return SEGMENTATION_SIDE
+    if kind_of(name) == "detection":
+        return DETECTION_SIDES.get(name, DETECTION_SIDE)
+    size = next(iter(torchvision.models.get_model_weights(name))).transforms.keywords["crop_size"]
+    return size if isinstance(size, int) else size[0]
 
 
 def build(name):
     options = {"weights": None}
+    if kind_of(name) != "classification":
+        options["weights_backbone"] = None
     if name in ("googlenet", "inception_v3"):
         options.update(aux_logits=False, init_weights=False)
-    return getattr(torchvision.models, name)(**options)
+    if kind_of(name) == "detection" and "ssd" not in name:
+        side = side_of(name)
+        options.update(min_size=side, max_size=side)
+    return torchvision.models.get_model(name, **options)
 
 
 def settle_batch_norm(model, picture):
@@ -44,17 +73,45 @@ def settle_batch_norm(model, picture):
     model.eval()
 
 
+class Segmentation(torch.nn.Module):
+    """Without the dictionary around the result."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, picture):
+        return self.model(picture)["out"]
+
+
 def export(name, directory):
     torch.manual_seed(1)
-    model, side = build(name), MODELS[name]
-    settle_batch_norm(model, torch.randn(4, 3, side, side))
+    kind, side = kind_of(name), side_of(name)
+    model = build(name)
+    picture = torch.rand if kind == "detection" else torch.randn
+    outputs = ["output"]
+    if kind == "detection":
+        settle_batch_norm(model.backbone, picture(2, 3, side, side))
+        model.eval()
+        if hasattr(model, "score_thresh"):
+            model.score_thresh = 0.0
+        example = ([picture(3, side, side)],)
+        outputs = ["boxes", "scores", "labels"] if "fcos" in name or "retina" in name or "ssd" in name else None
+    else:
+        settle_batch_norm(model, picture(4 if side < 400 else 2, 3, side, side))
+        model = Segmentation(model) if kind == "segmentation" else model
+        example = picture(1, 3, side, side)
     path = os.path.join(directory, name + ".onnx")
-    torch.onnx.export(model, torch.randn(1, 3, side, side), path, opset_version=13,
-                      input_names=["input"], output_names=["output"])
+    torch.onnx.export(model, example, path, opset_version=13, input_names=["input"], output_names=outputs)
     print(path, flush=True)
 
 
 def main():
+    warnings.filterwarnings("ignore")
+    known = torchvision.models.list_models()
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(f"{kind_of(name)} {name}" for name in known))
+        return
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     if sys.argv[1] == "--list":
@@ -63,10 +120,9 @@ def main():
     if not torch:
         sys.exit(f"{sys.executable} has no torchvision (Debian: python3-torchvision)")
     names = sys.argv[2:] or sorted(MODELS)
-    unknown = [name for name in names if name not in MODELS]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"unknown: {' '.join(unknown)}; known: {' '.join(sorted(MODELS))}")
-    warnings.filterwarnings("ignore")
+        sys.exit(f"unknown: {' '.join(unknown)}; --list prints the known ones")
     os.makedirs(sys.argv[1], exist_ok=True)
     for name in names:
         export(name, sys.argv[1])
