@@ -2,10 +2,10 @@
 """Exports torchvision's networks as ONNX models with seeded random weights.
 
     export-torchvision.py DIRECTORY [NAME...]
-    export-torchvision.py --list
+    export-torchvision.py --list | --list-all
 
-Without names those that tests/bench measures; NAME is any network of torchvision, segmentation and
-detection too; --list prints all names. Nothing is downloaded: speed does not depend on what the weights
+Without names those that tests/bench measures, which --list prints; NAME is any network of torchvision,
+segmentation and detection too: --list-all prints them and their kind. Nothing is downloaded: speed does not depend on what the weights
 are. BatchNorm's statistics are taken from one forward pass, so that values stay in the range they have in
 a trained network (and results of different programs can be compared). Needs torch and torchvision
 (Debian: python3-torchvision)."""
@@ -32,11 +32,15 @@ DETECTION_SIDE = 320
 SEGMENTATION_SIDE = 260
 
 
+def networks():
+    """name: kind"""
+    kinds = {"classification": torchvision.models, "segmentation": torchvision.models.segmentation,
+             "detection": torchvision.models.detection}
+    return {name: kind for kind, module in kinds.items() for name in torchvision.models.list_models(module=module)}
+
+
 def kind_of(name):
-    for kind in ("segmentation", "detection"):
-        if name in torchvision.models.list_models(module=getattr(torchvision.models, kind)):
-            return kind
-    return "classification"
+    return networks()[name]
 
 
 def side_of(name):
@@ -73,15 +77,16 @@ def settle_batch_norm(model, picture):
     model.eval()
 
 
-class Segmentation(torch.nn.Module):
-    """Without the dictionary around the result."""
+def without_dictionary(model):
+    """A segmentation network that gives its result alone."""
+    class Segmentation(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
 
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, picture):
-        return self.model(picture)["out"]
+        def forward(self, picture):
+            return self.model(picture)["out"]
+    return Segmentation().eval()
 
 
 def export(name, directory):
@@ -99,7 +104,7 @@ def export(name, directory):
         outputs = ["boxes", "scores", "labels"] if "fcos" in name or "retina" in name or "ssd" in name else None
     else:
         settle_batch_norm(model, picture(4 if side < 400 else 2, 3, side, side))
-        model = Segmentation(model) if kind == "segmentation" else model
+        model = without_dictionary(model) if kind == "segmentation" else model
         example = picture(1, 3, side, side)
     path = os.path.join(directory, name + ".onnx")
     torch.onnx.export(model, example, path, opset_version=13, input_names=["input"], output_names=outputs)
@@ -108,10 +113,6 @@ def export(name, directory):
 
 def main():
     warnings.filterwarnings("ignore")
-    known = torchvision.models.list_models()
-    if sys.argv[1:] == ["--list"]:
-        print("\n".join(f"{kind_of(name)} {name}" for name in known))
-        return
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     if sys.argv[1] == "--list":
@@ -119,10 +120,14 @@ def main():
         return
     if not torch:
         sys.exit(f"{sys.executable} has no torchvision (Debian: python3-torchvision)")
+    known = networks()
+    if sys.argv[1] == "--list-all":
+        print("\n".join(f"{kind} {name}" for name, kind in known.items()))
+        return
     names = sys.argv[2:] or sorted(MODELS)
     unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"unknown: {' '.join(unknown)}; --list prints the known ones")
+        sys.exit(f"unknown: {' '.join(unknown)}; --list-all prints the known ones")
     os.makedirs(sys.argv[1], exist_ok=True)
     for name in names:
         export(name, sys.argv[1])
