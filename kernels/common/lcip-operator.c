@@ -158,7 +158,22 @@ static gboolean check_inputs(const LcipStep *step, GError **error) {
   return TRUE;
 }
 
-static gboolean check_outputs(const LcipStep *step, GError **error) {
+static gboolean check_output_count(const LcipStep *step, GError **error) {
+  const LcipOperator *op = step->op;
+  const gboolean variadic =
+      op->n_outputs > 0 && (op->outputs[op->n_outputs - 1].flags & LCIP_PORT_VARIADIC);
+  guint needed = 0;
+  for (guint i = 0; i < op->n_outputs; i++)
+    if (!(op->outputs[i].flags & LCIP_PORT_OPTIONAL))
+      needed = i + 1;
+  if (step->n_outputs > op->n_outputs && !variadic)
+    return lcip_infer_fail(error, "expected at most %u outputs, found %u", op->n_outputs,
+                           step->n_outputs);
+  return step->n_outputs >= needed ||
+         lcip_infer_fail(error, "expected at least %u outputs, found %u", needed, step->n_outputs);
+}
+
+static gboolean check_output_specs(const LcipStep *step, GError **error) {
   for (guint i = 0; i < step->n_outputs; i++) {
     const LcipTensorSpec *spec = &step->outputs[i];
     gsize bytes;
@@ -173,12 +188,7 @@ static gboolean check_outputs(const LcipStep *step, GError **error) {
 }
 
 gboolean lcip_step_infer(LcipStep *step, GError **error) {
-  const LcipOperator *op = step->op;
-  const gboolean variadic =
-      op->n_outputs > 0 && (op->outputs[op->n_outputs - 1].flags & LCIP_PORT_VARIADIC);
-  if (step->n_outputs > op->n_outputs && !variadic)
-    return lcip_infer_fail(error, "expected at most %u outputs, found %u", op->n_outputs,
-                           step->n_outputs);
-  return check_inputs(step, error) && lcip_attrs_check(step->attrs, error) &&
-         op->infer(step, error) && check_outputs(step, error);
+  return check_output_count(step, error) && check_inputs(step, error) &&
+         lcip_attrs_check(step->attrs, error) && step->op->infer(step, error) &&
+         check_output_specs(step, error);
 }

@@ -1,0 +1,196 @@
+#include "config.h"
+#include "test-io.h"
+
+#include <string.h>
+
+/* ---- safetensors ---- */
+
+static char *write_weights(const char *header, gsize data_bytes) {
+  char *path = in_scratch("w.safetensors");
+  const guint64 length = GUINT64_TO_LE(strlen(header));
+  g_autoptr(GByteArray) file = g_byte_array_new();
+  g_byte_array_append(file, (const guint8 *)&length, 8);
+  g_byte_array_append(file, (const guint8 *)header, (guint)strlen(header));
+  g_autofree guint8 *data = g_malloc0(data_bytes + 1);
+  g_byte_array_append(file, data, (guint)data_bytes);
+  put(path, file->data, file->len);
+  return path;
+}
+
+void test_weights_round_trip(void) {
+  static const LcipType types[] = {LCIP_TYPE_BOOL, LCIP_TYPE_F64, LCIP_TYPE_I8, LCIP_TYPE_F16,
+                                   LCIP_TYPE_F32};
+  const char *keys[G_N_ELEMENTS(types)] = {"a \"q\" \\ \n", "b", "c", "d", "\xce\xbb"};
+  LcipTensor *tensors[G_N_ELEMENTS(types)];
+  g_autofree char *path = in_scratch("t.safetensors"), *sha256 = NULL;
+  GError *error = NULL;
+  for (gsize i = 0; i < G_N_ELEMENTS(types); i++) {
+    const LcipTensorSpec spec = lcip_tensor_spec(types[i], lcip_shape(2, 1, 3));
+    tensors[i] = lcip_tensor_new(&spec);
+    memset(lcip_tensor_get_mutable(tensors[i]), 1, lcip_tensor_get_bytes(tensors[i]));
+  }
+  g_assert_true(lcip_weights_write(path, G_N_ELEMENTS(types), keys, tensors, &sha256, &error));
+  g_assert_cmpuint(strlen(sha256), ==, 64);
+  g_autoptr(LcipWeights) weights = lcip_weights_open(path, &error);
+  g_assert_no_error(error);
+  for (gsize i = 0; i < G_N_ELEMENTS(types); i++) {
+    g_autoptr(LcipTensor) tensor = lcip_weights_get(weights, keys[i], &error);
+    g_assert_no_error(error);
+    g_assert_true(
+        lcip_tensor_spec_equal(lcip_tensor_get_spec(tensor), lcip_tensor_get_spec(tensors[i])));
+    g_assert_cmpuint(GPOINTER_TO_SIZE(lcip_tensor_get_data(tensor)) % lcip_type_size(types[i]), ==,
+                     0);
+    g_assert_cmpuint(touch(tensor), ==, touch(tensors[i]));
+    lcip_tensor_unref(tensors[i]);
+  }
+  g_assert_null(lcip_weights_get(weights, "nothing", &error));
+  assert_error_has(error, "expected a tensor \"nothing\"");
+  g_clear_error(&error);
+}
+
+static void test_weights_refused(void) {
+  static const struct {
+    const char *header, *fragment;
+  } cases[] = {
+      {"[]", "expected a JSON object"},
+      {"{", "expected a JSON header"},
+      {"{\"a\":3}", "expected an object"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", "data_offsets"},
+      {"{\"a\":{\"dtype\":\"F31\",\"shape\":[2],\"data_offsets\":[0,8]}}", "such as F32"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "12 bytes of data"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "whole number"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", "whole number"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "within 8 bytes"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,80]}}", "within 8 bytes"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "overlap or hole"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+       "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+       "overlap or hole"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "4 more bytes"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],"
+       "\"data_offsets\":[0,8]}}",
+       "can be stored"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}",
+       "0 to 8 sizes"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}",
+       "dtype, shape and data_offsets"},
+      {"{\"__metadata__\":{\"a\":1}}", "expected strings"},
+      {"{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}", "expected a JSON object"},
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *path = write_weights(cases[i].header, 8);
+    GError *error = NULL;
+    g_assert_null(lcip_weights_open(path, &error));
+    assert_error_has(error, cases[i].fragment);
+    assert_error_has(error, "offset ");
+    g_clear_error(&error);
+  }
+}
+
+/* ---- NumPy ---- */
+
+static char *write_npy(const char *version, const char *dictionary, gconstpointer data,
+                       gsize size) {
+  char *path = in_scratch("a.npy");
+  g_autoptr(GByteArray) file = g_byte_array_new();
+  const guint32 length = GUINT32_TO_LE((guint32)strlen(dictionary));
+  g_byte_array_append(file, (const guint8 *)"\x93NUMPY", 6);
+  g_byte_array_append(file, (const guint8 *)version, 1);
+  g_byte_array_append(file, (const guint8 *)"", 1);
+  g_byte_array_append(file, (const guint8 *)&length, *version == 1 ? 2 : 4);
+  g_byte_array_append(file, (const guint8 *)dictionary, (guint)strlen(dictionary));
+  g_byte_array_append(file, data, (guint)size);
+  put(path, file->data, file->len);
+  return path;
+}
+
+static void test_npy_versions(void) {
+  static const char *const versions[] = {"\1", "\2", "\3"};
+  const gint32 data[] = {1, 2, 3, 4, 5, 6};
+  for (gsize i = 0; i < G_N_ELEMENTS(versions); i++) {
+    g_autofree char *path =
+        write_npy(versions[i], "{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3), }  \n",
+                  data, sizeof data);
+    GError *error = NULL;
+    g_autoptr(LcipTensor) tensor = lcip_npy_read(path, &error);
+    g_assert_no_error(error);
+    const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_I32, lcip_shape(2, 2, 3));
+    g_assert_true(lcip_tensor_spec_equal(lcip_tensor_get_spec(tensor), &spec));
+    g_assert_cmpmem(lcip_tensor_get_data(tensor), 24, data, 24);
+  }
+}
+
+static void test_npy_fortran(void) {
+  const gint16 stored[] = {0, 3, 1, 4, 2, 5}; /* columns of [[0, 1, 2], [3, 4, 5]] */
+  g_autofree char *path =
+      write_npy("\1", "{'shape': (2,3), 'fortran_order': True, 'descr': '<i2'}", stored, 12);
+  g_autoptr(LcipTensor) tensor = lcip_npy_read(path, NULL);
+  g_assert_nonnull(tensor);
+  for (gint16 i = 0; i < 6; i++)
+    g_assert_cmpint(((const gint16 *)lcip_tensor_get_data(tensor))[i], ==, i);
+}
+
+void test_npy_round_trip(void) {
+  const LcipShape shapes[] = {lcip_shape(0), lcip_shape(1, 3), lcip_shape(4, 1, 2, 0, 5),
+                              lcip_shape(8, 1, 2, 1, 2, 1, 2, 1, 2)};
+  g_autofree char *path = in_scratch("t.npy");
+  for (LcipType type = LCIP_TYPE_F32; type < LCIP_N_TYPES; type++) {
+    for (gsize i = 0; i < G_N_ELEMENTS(shapes); i++) {
+      const LcipTensorSpec spec = lcip_tensor_spec(type, shapes[i]);
+      g_autoptr(LcipTensor) tensor = lcip_tensor_new(&spec);
+      GError *error = NULL;
+      memset(lcip_tensor_get_mutable(tensor), 1, lcip_tensor_get_bytes(tensor));
+      if (type == LCIP_TYPE_BF16) {
+        g_assert_false(lcip_npy_write(tensor, path, &error));
+        assert_error_has(error, "a type that NumPy has");
+        g_clear_error(&error);
+        continue;
+      }
+      g_assert_true(lcip_npy_write(tensor, path, &error));
+      g_autoptr(LcipTensor) read = lcip_npy_read(path, &error);
+      g_assert_no_error(error);
+      g_assert_true(lcip_tensor_spec_equal(lcip_tensor_get_spec(read), &spec));
+      g_assert_cmpuint(touch(read), ==, touch(tensor));
+    }
+  }
+}
+
+static void test_npy_refused(void) {
+  static const struct {
+    const char *dictionary, *fragment;
+  } cases[] = {
+      {"", "expected a dictionary"},
+      {"{'descr': '<f4', 'fortran_order': False}", "descr, fortran_order and shape"},
+      {"{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", "little-endian"},
+      {"{'descr': '<c8', 'fortran_order': False, 'shape': (2,)}", "a number type"},
+      {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", "a number type"},
+      {"{'descr': '<f4', 'fortran_order': 1, 'shape': (2,)}", "True or False"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': 2}", "parentheses"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "expected 12 bytes"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", "a dimension"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", "a dimension"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
+       "can be stored"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,2)}", "at most 8"},
+      {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", "each once"},
+      {"{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", "the end of the header"},
+      {"{'descr': '<b1', 'fortran_order': False, 'shape': (8,)}", "bytes of 0 or 1"},
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *path = write_npy("\1", cases[i].dictionary, "\1\2\3\4\5\6\7\10", 8);
+    GError *error = NULL;
+    g_assert_null(lcip_npy_read(path, &error));
+    assert_error_has(error, cases[i].fragment);
+    assert_error_has(error, "offset ");
+    g_clear_error(&error);
+  }
+}
+
+void add_tensor_tests(void) {
+  g_test_add_func("/io/weights/round-trip", test_weights_round_trip);
+  g_test_add_func("/io/weights/refused", test_weights_refused);
+  g_test_add_func("/io/npy/versions", test_npy_versions);
+  g_test_add_func("/io/npy/fortran", test_npy_fortran);
+  g_test_add_func("/io/npy/round-trip", test_npy_round_trip);
+  g_test_add_func("/io/npy/refused", test_npy_refused);
+}
