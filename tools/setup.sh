@@ -12,7 +12,8 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libgli
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good gstreamer1.0-libav libgtk-4-dev libadwaita-1-dev fonts-cantarell
   adwaita-icon-theme librsvg2-common"
-test_packages="xvfb xauth xdotool dbus-daemon libonnx-testdata libdnnl-dev iproute2"
+test_packages="xvfb xauth xdotool dbus-daemon libonnx-testdata libdnnl-dev iproute2
+  libopenmpi-dev openmpi-bin"
 ci_packages="clang clang-format-14 shellcheck"
 fuzz_packages="clang libclang-rt-14-dev python3 libonnx-testdata"
 
@@ -68,11 +69,12 @@ Fedora:
   sudo dnf install gcc meson ninja-build pkgconf-pkg-config glib2-devel libxml2-devel \\
     json-glib-devel openblas-devel ocl-icd-devel opencl-headers pocl libpng-devel \\
     libjpeg-turbo-devel gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-good \\
-    gstreamer1-plugin-libav gtk4-devel libadwaita-devel xorg-x11-server-Xvfb xdotool
+    gstreamer1-plugin-libav gtk4-devel libadwaita-devel xorg-x11-server-Xvfb xdotool iproute-tc \\
+    openmpi-devel
 Arch:
   sudo pacman -S base-devel meson ninja glib2-devel libxml2 json-glib openblas ocl-icd \\
     opencl-headers pocl libpng libjpeg-turbo gst-plugins-base gst-plugins-good gst-libav gtk4 \\
-    libadwaita xorg-server-xvfb xdotool
+    libadwaita xorg-server-xvfb xdotool iproute2 openmpi
 EOF
   exit 1
 }

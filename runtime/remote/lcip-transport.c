@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-keys.h"
+#include "lcip-mpi.h"
 #include "lcip-transport.h"
 
 #include <string.h>
@@ -64,6 +65,7 @@ static const struct {
   LcipTransport *(*listen)(const char *address, GError **error);
 } schemes[] = {
     {"tcp://", connect_tcp, listen_tcp},
+    {"mpi:", lcip_transport_mpi_connect, lcip_transport_mpi_listen},
 };
 
 static int scheme_of(const char *address, GError **error) {
@@ -71,7 +73,7 @@ static int scheme_of(const char *address, GError **error) {
     if (g_str_has_prefix(address, schemes[i].prefix))
       return (int)i;
   g_set_error(error, LCIP_REMOTE_ERROR, LCIP_REMOTE_ERROR_PROTOCOL,
-              "expected an address tcp://HOST:PORT, found '%s'", address);
+              "expected an address tcp://HOST:PORT or mpi:RANK, found '%s'", address);
   return -1;
 }
 
