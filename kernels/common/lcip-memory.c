@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* From this size on a block is mapped: a few pages wasted, and a system call a block, are small
  * against it. AddressSanitizer sees the ends of blocks from malloc only. */
@@ -19,9 +20,34 @@
 #define MAP_FROM_BYTES ((gsize)256 << 10)
 #endif
 
-void *lcip_memory_alloc(gsize size_bytes) {
-  if (size_bytes > G_MAXSSIZE - LCIP_TENSOR_ALIGN)
+/* Huge pages for what has at least one whole: the first touch of 4 KiB pages costs more than
+ * packing the weights that go there, and reading them misses the TLB. @size_bytes is not rounded
+ * up, so no memory is wasted; the system may decline. */
+enum { HUGE_PAGE_BYTES = 2 << 20 };
+
+static void *map_huge(gsize size_bytes) {
+  const gsize whole = size_bytes + HUGE_PAGE_BYTES;
+  guint8 *memory = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
     return NULL;
+  const gsize page = (gsize)sysconf(_SC_PAGESIZE);
+  const gsize used = (size_bytes + page - 1) / page * page;
+  const gsize head = (HUGE_PAGE_BYTES - (gsize)memory % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
+  if (head > 0)
+    munmap(memory, head);
+  if (whole > head + used)
+    munmap(memory + head + used, (whole - head - used) / page * page);
+#ifdef MADV_HUGEPAGE
+  madvise(memory + head, used, MADV_HUGEPAGE);
+#endif
+  return memory + head;
+}
+
+void *lcip_memory_alloc(gsize size_bytes) {
+  if (size_bytes > G_MAXSSIZE - HUGE_PAGE_BYTES)
+    return NULL;
+  if (size_bytes >= MAX(MAP_FROM_BYTES, HUGE_PAGE_BYTES))
+    return map_huge(size_bytes);
   if (size_bytes >= MAP_FROM_BYTES) {
     void *memory =
         mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -19,10 +19,12 @@ import argparse
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import peers
 import report
@@ -119,7 +121,28 @@ def summary(runs, threads):
             "first_inference_ms": of("first_ms", 1), "peak_rss_bytes": of("peak_rss_bytes", 1)}
 
 
+class Disturbance:
+    """How many processors other programs kept busy between begin and end, on average."""
+
+    def __init__(self):
+        self.begin = self.now()
+
+    @staticmethod
+    def now():
+        with open("/proc/stat", encoding="utf-8") as lines:
+            user, nice, system, _, _, irq, soft, steal, *_ = map(int, lines.readline().split()[1:])
+        own = sum(resource.getrusage(who).ru_utime + resource.getrusage(who).ru_stime
+                  for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        busy = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), busy - own
+
+    def processors(self):
+        now = self.now()
+        return max(0.0, (now[1] - self.begin[1]) / max(now[0] - self.begin[0], 1e-3))
+
+
 def compare_model(model, args):
+    disturbance = Disturbance()
     info = json.loads(program_output([args.lcip, "info", "--json", model]))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -127,6 +150,7 @@ def compare_model(model, args):
         own = model.resolve().parent == ROOT / "data/models"
         result = {"model": model.stem, "own": own, "failed": failed, "seconds": args.seconds, "rounds": args.rounds,
                   "engines": {engine: summary(some, args.threads) for engine, some in runs.items()}}
+        result["others_busy_processors"] = disturbance.processors()
         if "lcip" in runs:
             lcip_output(model, info, folder, args)
         for engine, difference in differences(folder, runs).items():

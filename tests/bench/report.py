@@ -44,7 +44,7 @@ def geometric_mean(results, key):
 
 
 def model_text(result):
-    lines = [result["model"]]
+    lines = [f"{result['model']} (other programs: {result['others_busy_processors']:.2f} processors)"]
     for name, engine in result["engines"].items():
         fps, ms = engine["throughput_fps"], engine["latency_ms"]
         lines.append(
@@ -63,18 +63,19 @@ def cell(result, key):
 
 def table(results):
     """Frames a second of each engine, LCIP against the best peer, and against ONNX Runtime in the time
-    to the first inference and in memory."""
+    to the first inference and in memory; how many processors other programs kept busy."""
     names = ["lcip"] + sorted({name for r in results for name in r["engines"]} - {"lcip"})
     keys = ["throughput_ratio", "latency_ratio", "first_inference_ms_ratio", "peak_rss_bytes_ratio"]
-    heads = ["model", *names, "throughput", "latency", "first", "memory"]
+    heads = ["model", *names, "throughput", "latency", "first", "memory", "others"]
     rows = [heads]
     for r in results:
         engines = r["engines"]
         fps = [f"{engines[n]['throughput_fps']['median']:.1f}" if n in engines else "-" for n in names]
-        rows.append([r["model"], *fps, *(cell(r, key) for key in keys)])
+        rows.append([r["model"], *fps, *(cell(r, key) for key in keys),
+                     f"{r['others_busy_processors']:.2f}"])
     means = {key: geometric_mean(results, key) for key in keys}
     rows.append([f"geometric mean of {sum(not r['own'] for r in results)}", *[""] * len(names),
-                 *(f"{means[key]:.2f}" if means[key] else "-" for key in keys)])
+                 *(f"{means[key]:.2f}" if means[key] else "-" for key in keys), ""])
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     return "\n".join("  ".join(text.ljust(w) if i == 0 else text.rjust(w)
                                for i, (text, w) in enumerate(zip(row, widths))) for row in rows)
