@@ -1,5 +1,7 @@
 #pragma once
 
+#include "test-kernels.h"
+
 /* The cases of the conformance test. Inputs are separated by blanks, each KIND:VALUE
  *   f:1x3x5x7  computed f32 of that shape, values in [-2, 2)
  *   p:1x3x5x7  the same, in [0.1, 2.1)
@@ -15,14 +17,6 @@
  * where a shape of "scalar" has rank 0. Attributes are NAME=TEXT separated by ';', TEXT as in the
  * XML file. Epilogues are operators behind each other: each Add has a computed operand of its own,
  * Clip the bounds -0.5 and 0.75. */
-typedef struct {
-  const char *op;
-  const char *inputs;
-  const char *attrs;
-  const char *epilogues;
-  guint n_outputs; /* 0 for one */
-} KernelCase;
-
 static const KernelCase kernel_cases[] = {
     /* Conv: tails of channels and of rows, size 1, padding on each side, strides, dilations */
     {"Conv", "f:1x3x9x7 c:4x3x3x3 c:4", "pads=1 1 1 1"},

@@ -1,219 +1,13 @@
 #include "config.h"
 
-#include "lcip-cl.h"
-#include "lcip-kernel.h"
-
-#include <math.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "kernel-cases.h"
 
 /* Conformance: every implementation in the kernel table against the reference kernels, on the cases
  * of kernel-cases.h, in every format that the implementation takes, with teams of 1 and of 3
  * threads (which must agree bit for bit), in place where the implementation says it can. */
 
-#define SEED 20260101u
-#define MAX_INPUTS 16
-#define MAX_OUTPUTS 4
 #define GUARD_BYTES 64
 #define GUARD_VALUE 0xA5
-
-/* ---- a case as a step with tensors ---- */
-
-typedef struct {
-  const KernelCase *source;
-  LcipStep step;
-  LcipTensorSpec inputs[MAX_INPUTS];
-  LcipTensorSpec outputs[MAX_OUTPUTS];
-  LcipTensor *constants[MAX_INPUTS];
-  /* owned */
-  LcipTensor *values[MAX_INPUTS]; /* dense, constants too */
-  LcipTensor *expected[MAX_OUTPUTS];
-  LcipAttrs *attrs;
-  LcipAttrs *epilogue_attrs[LCIP_MAX_EPILOGUES];
-} Built;
-
-static LcipShape parse_shape(const char *text) {
-  LcipShape shape = {0};
-  if (g_str_equal(text, "scalar"))
-    return shape;
-  g_auto(GStrv) parts = g_strsplit(text, "x", LCIP_MAX_RANK);
-  for (guint i = 0; parts[i]; i++)
-    shape.dims[shape.rank++] = g_ascii_strtoll(parts[i], NULL, 10);
-  return shape;
-}
-
-static void fill_random(LcipTensor *tensor, char kind, GRand *rand) {
-  const gsize n = (gsize)lcip_shape_count(lcip_tensor_get_shape(tensor));
-  if (kind == 'd') {
-    gint64 *data = lcip_tensor_get_mutable(tensor);
-    for (gsize i = 0; i < n; i++)
-      data[i] = g_rand_int_range(rand, -50, 50);
-    return;
-  }
-  if (kind == 'b' || kind == 'u') {
-    guint8 *data = lcip_tensor_get_mutable(tensor);
-    for (gsize i = 0; i < n; i++)
-      data[i] = (guint8)g_rand_int_range(rand, 0, kind == 'b' ? 2 : 256);
-    return;
-  }
-  static const float special[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e30f, -1e30f, 88.5f};
-  const gboolean positive = kind == 'p' || kind == 'q';
-  float *data = lcip_tensor_get_mutable(tensor);
-  for (gsize i = 0; i < n; i++) {
-    data[i] = (float)g_rand_double_range(rand, positive ? 0.1 : -2.0, positive ? 2.1 : 2.0);
-    if (kind == 'n' && i % 3 == 1)
-      data[i] = special[i / 3 % G_N_ELEMENTS(special)];
-  }
-}
-
-static LcipTensor *parse_list(char kind, const char *text) {
-  g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-  const guint n = g_strv_length(parts);
-  const LcipShape shape = {.rank = 1, .dims = {n}};
-  const LcipTensorSpec spec = lcip_tensor_spec(kind == 's' ? LCIP_TYPE_F32 : LCIP_TYPE_I64, shape);
-  LcipTensor *tensor = lcip_tensor_new(&spec);
-  for (guint i = 0; i < n; i++) {
-    if (kind == 's')
-      ((float *)lcip_tensor_get_mutable(tensor))[i] = (float)g_ascii_strtod(parts[i], NULL);
-    else
-      ((gint64 *)lcip_tensor_get_mutable(tensor))[i] = g_ascii_strtoll(parts[i], NULL, 10);
-  }
-  return tensor;
-}
-
-static LcipType kind_type(char kind) {
-  switch (kind) {
-  case 'd':
-    return LCIP_TYPE_I64;
-  case 'b':
-    return LCIP_TYPE_BOOL;
-  case 'u':
-    return LCIP_TYPE_U8;
-  default:
-    return LCIP_TYPE_F32;
-  }
-}
-
-static LcipTensor *make_input(const char *text, GRand *rand) {
-  const char kind = text[0];
-  g_assert_cmpint(text[1], ==, ':');
-  if (strchr("xis", kind))
-    return parse_list(kind, text + 2);
-  const LcipTensorSpec spec = lcip_tensor_spec(kind_type(kind), parse_shape(text + 2));
-  LcipTensor *tensor = lcip_tensor_new(&spec);
-  fill_random(tensor, kind, rand);
-  return tensor;
-}
-
-static void add_input(Built *built, LcipTensor *tensor, gboolean constant) {
-  const guint i = built->step.n_inputs++;
-  g_assert_cmpuint(i, <, MAX_INPUTS);
-  built->values[i] = tensor;
-  if (tensor)
-    built->inputs[i] = *lcip_tensor_get_spec(tensor);
-  built->constants[i] = constant ? tensor : NULL;
-}
-
-static void add_inputs(Built *built, const char *text, GRand *rand) {
-  g_auto(GStrv) parts = g_strsplit(text, " ", -1);
-  for (guint i = 0; parts[i]; i++) {
-    if (parts[i][0] == '-' || parts[i][0] == '\0')
-      add_input(built, NULL, FALSE);
-    else
-      add_input(built, make_input(parts[i], rand), strchr("cqis", parts[i][0]) != NULL);
-  }
-  built->step.n_anchor_inputs = built->step.n_inputs;
-}
-
-static void set_attrs(LcipAttrs *attrs, const LcipOperator *op, const char *text) {
-  g_auto(GStrv) parts = g_strsplit(text, ";", -1);
-  for (guint i = 0; parts[i]; i++) {
-    g_autoptr(GError) error = NULL;
-    g_auto(GStrv) pair = g_strsplit(parts[i], "=", 2);
-    const LcipAttrDef *def = lcip_operator_find_attr(op, pair[0]);
-    g_assert_nonnull(def);
-    lcip_attrs_set_text(attrs, pair[0], def->type, pair[1], &error);
-    g_assert_no_error(error);
-  }
-}
-
-static const LcipOperator *find_operator(const char *name) {
-  if (g_str_has_prefix(name, "lcip."))
-    return lcip_operator_find("lcip", name + 5);
-  return lcip_operator_find("", name);
-}
-
-static void add_epilogues(Built *built, const char *text, GRand *rand) {
-  g_auto(GStrv) names = g_strsplit(text, " ", LCIP_MAX_EPILOGUES);
-  for (guint i = 0; names[i]; i++) {
-    const LcipOperator *op = lcip_operator_find("", names[i]);
-    built->epilogue_attrs[i] = lcip_attrs_new(op);
-    LcipEpilogue *epilogue = &built->step.epilogues[built->step.n_epilogues++];
-    *epilogue = (LcipEpilogue){.op = op,
-                               .attrs = built->epilogue_attrs[i],
-                               .side_input = -1,
-                               .clip_min = -0.5f,
-                               .clip_max = 0.75f};
-    if (!g_str_equal(names[i], "Add"))
-      continue;
-    LcipTensor *side = lcip_tensor_new(&built->outputs[0]);
-    fill_random(side, 'f', rand);
-    epilogue->side_input = (int)built->step.n_inputs;
-    add_input(built, side, FALSE);
-  }
-}
-
-static void run_reference(Built *built) {
-  g_autoptr(GError) error = NULL;
-  LcipTensorView inputs[MAX_INPUTS] = {0}, outputs[MAX_OUTPUTS] = {0};
-  for (guint i = 0; i < built->step.n_inputs; i++)
-    if (built->values[i])
-      inputs[i] = lcip_tensor_view(built->values[i]);
-  for (guint i = 0; i < built->step.n_outputs; i++) {
-    built->expected[i] = lcip_tensor_new(&built->outputs[i]);
-    outputs[i] = lcip_tensor_view(built->expected[i]);
-  }
-  lcip_kernel_run_reference(&built->step, inputs, outputs, &error);
-  g_assert_no_error(error);
-}
-
-static Built *built_new(const KernelCase *source, guint seed) {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-  Built *built = g_new0(Built, 1);
-  const LcipOperator *op = find_operator(source->op);
-  g_assert_nonnull(op);
-  built->source = source;
-  built->attrs = lcip_attrs_new(op);
-  built->step = (LcipStep){.op = op,
-                           .attrs = built->attrs,
-                           .inputs = built->inputs,
-                           .constants = built->constants,
-                           .n_outputs = MAX(source->n_outputs, 1u),
-                           .outputs = built->outputs};
-  if (source->inputs[0])
-    add_inputs(built, source->inputs, rand);
-  set_attrs(built->attrs, op, source->attrs);
-  lcip_step_infer(&built->step, &error);
-  g_assert_no_error(error);
-  if (source->epilogues)
-    add_epilogues(built, source->epilogues, rand);
-  return built;
-}
-
-static void built_free(Built *built) {
-  for (guint i = 0; i < MAX_INPUTS; i++)
-    g_clear_pointer(&built->values[i], lcip_tensor_unref);
-  for (guint i = 0; i < MAX_OUTPUTS; i++)
-    g_clear_pointer(&built->expected[i], lcip_tensor_unref);
-  for (guint i = 0; i < LCIP_MAX_EPILOGUES; i++)
-    g_clear_pointer(&built->epilogue_attrs[i], lcip_attrs_unref);
-  lcip_attrs_unref(built->attrs);
-  g_free(built);
-}
 
 /* ---- formats ---- */
 
@@ -252,7 +46,6 @@ static void assert_padding_zero(LcipFormat format, const LcipShape *shape, const
 static gboolean can_block(const LcipTensorSpec *spec) {
   return spec->type == LCIP_TYPE_F32 && spec->shape.rank == 4;
 }
-
 /* ---- one run of one kernel ---- */
 
 typedef enum { INPLACE_NONE, INPLACE_INPUT, INPLACE_SIDE } Inplace;
@@ -493,7 +286,6 @@ static void run_variant(const Built *built, const Variant *variant, LcipTensor *
     results[i] = stage_output(&stage, variant, i);
   stage_clear(&stage);
 }
-
 /* ---- comparing ---- */
 
 static char *describe(const Built *built, const Variant *variant) {
@@ -506,14 +298,6 @@ static char *describe(const Built *built, const Variant *variant) {
                          built->source->op, built->source->inputs, built->source->attrs,
                          built->source->epilogues ? built->source->epilogues : "", formats->str,
                          variant->threads, variant->inplace ? ", in place" : "");
-}
-
-static gboolean close_enough(float found, float expected, float tolerance) {
-  if (isnan(expected))
-    return isnan(found);
-  if (isinf(expected) || tolerance == 0)
-    return found == expected;
-  return fabsf(found - expected) <= tolerance * MAX(1.0f, fabsf(expected));
 }
 
 static void compare(const Built *built, const Variant *variant, LcipTensor *const *results) {
@@ -588,7 +372,6 @@ static void check_formats(const Built *built, Variant variant) {
   if (can_share(built, &variant, first_side(built)))
     check_variant(built, variant);
 }
-
 /* ---- an implementation on all cases of an operator ---- */
 
 typedef struct {
@@ -701,110 +484,6 @@ static void add_conformance_tests(void) {
       g_test_add_data_func_full(path, conformance, test_conformance, g_free);
     }
 }
-
-/* ---- the reference against ONNX Runtime: goldens/operators.golden, made by make_operators.py ----
- */
-
-/* ONNX Runtime sums in f32 and in an order of its own. */
-#define GOLDEN_TOLERANCE 5e-5f
-
-typedef struct {
-  const char *at, *end;
-} Reader;
-
-static char *read_line(Reader *reader) {
-  const char *stop = memchr(reader->at, '\n', (gsize)(reader->end - reader->at));
-  g_assert_nonnull(stop);
-  char *line = g_strndup(reader->at, (gsize)(stop - reader->at));
-  reader->at = stop + 1;
-  return line;
-}
-
-static void read_values(Reader *reader, LcipTensor *tensor) {
-  const gsize n = lcip_tensor_get_bytes(tensor);
-  g_assert_cmpuint(n, <=, (gsize)(reader->end - reader->at));
-  memcpy(lcip_tensor_get_mutable(tensor), reader->at, n);
-  reader->at += n;
-}
-
-static void read_golden_inputs(Reader *reader, Built *built, const char *text) {
-  g_auto(GStrv) parts = g_strsplit(text, " ", -1);
-  for (guint i = 0; parts[i]; i++)
-    if (parts[i][0] != '\0' && strchr("fpncqd", parts[i][0]))
-      read_values(reader, built->values[i]);
-}
-
-static LcipTensor *read_golden_output(Reader *reader) {
-  g_autofree char *line = read_line(reader);
-  g_auto(GStrv) parts = g_strsplit(line, " ", 2);
-  const LcipTensorSpec spec =
-      lcip_tensor_spec(lcip_type_from_name(parts[0]), parse_shape(parts[1]));
-  LcipTensor *tensor = lcip_tensor_new(&spec);
-  read_values(reader, tensor);
-  return tensor;
-}
-
-static void check_golden(const Built *built, guint k, LcipTensor *golden) {
-  const LcipTensorSpec *spec = lcip_tensor_get_spec(golden);
-  const void *found = lcip_tensor_get_data(built->expected[k]),
-             *data = lcip_tensor_get_data(golden);
-  g_autofree char *what = g_strdup_printf("%s(%s) {%s} output %u", built->source->op,
-                                          built->source->inputs, built->source->attrs, k);
-  if (!lcip_tensor_spec_equal(spec, &built->outputs[k])) {
-    g_autofree char *expected = lcip_tensor_spec_to_string(spec);
-    g_autofree char *inferred = lcip_tensor_spec_to_string(&built->outputs[k]);
-    g_error("%s: expected %s, found %s", what, expected, inferred);
-  }
-  if (spec->type != LCIP_TYPE_F32) {
-    if (memcmp(found, data, lcip_tensor_get_bytes(golden)) != 0)
-      g_error("%s differs", what);
-    return;
-  }
-  for (gint64 i = 0; i < lcip_shape_count(&spec->shape); i++)
-    if (!close_enough(((const float *)found)[i], ((const float *)data)[i], GOLDEN_TOLERANCE))
-      g_error("%s element %" G_GINT64_FORMAT ": expected %.9g, found %.9g", what, i,
-              (double)((const float *)data)[i], (double)((const float *)found)[i]);
-}
-
-static void check_record(Reader *reader) {
-  g_autofree char *line = read_line(reader);
-  g_auto(GStrv) fields = g_strsplit(line, "\t", 4);
-  g_assert_cmpuint(g_strv_length(fields), ==, 4);
-  const KernelCase source = {.op = fields[0],
-                             .inputs = fields[1],
-                             .attrs = fields[2],
-                             .n_outputs = (guint)g_ascii_strtoull(fields[3], NULL, 10)};
-  Built *built = built_new(&source, SEED);
-  read_golden_inputs(reader, built, fields[1]);
-  run_reference(built);
-  for (guint i = 0; i < built->step.n_outputs; i++) {
-    g_autoptr(LcipTensor) golden = read_golden_output(reader);
-    check_golden(built, i, golden);
-  }
-  built_free(built);
-}
-
-static void test_goldens(void) {
-  g_autoptr(GError) error = NULL;
-  const char *root = g_getenv("LCIP_DATA_PATH");
-  guint n = 0;
-  if (G_BYTE_ORDER != G_LITTLE_ENDIAN) {
-    g_test_skip("the goldens are little-endian");
-    return;
-  }
-  g_autofree char *path =
-      g_build_filename(root ? root : ".", "tests", "goldens", "operators.golden", NULL);
-  GMappedFile *file = g_mapped_file_new(path, FALSE, &error);
-  g_assert_no_error(error);
-  const char *data = g_mapped_file_get_contents(file);
-  Reader reader = {data, data + g_mapped_file_get_length(file)};
-  for (; reader.at < reader.end; n++)
-    check_record(&reader);
-  g_test_message("%u cases agree", n);
-  g_assert_cmpuint(n, >, 100);
-  g_mapped_file_unref(file);
-}
-
 /* ---- Winograd against double precision ---- */
 
 #define PRECISION_SAMPLES 4000
@@ -896,221 +575,13 @@ static void test_winograd_precision(void) {
         check_precision(&cases[i], table[k], rand, &seen);
   g_assert_cmpuint(seen, ==, 1u << 2 | 1u << 4 | 1u << 6);
 }
-
-/* ---- the thread team ---- */
-
-typedef struct {
-  _Atomic guint visits[257];
-  _Atomic guint bad_workers;
-  guint team_size;
-} Visits;
-
-static void visit(gpointer data, guint chunk, guint worker) {
-  Visits *visits = data;
-  atomic_fetch_add(&visits->visits[chunk], 1);
-  if (worker >= visits->team_size)
-    atomic_fetch_add(&visits->bad_workers, 1);
-}
-
-static void check_visits(LcipTeam *team, guint n_chunks) {
-  Visits visits = {.team_size = lcip_team_size(team)};
-  lcip_team_run(team, n_chunks, visit, &visits);
-  for (guint i = 0; i < G_N_ELEMENTS(visits.visits); i++)
-    g_assert_cmpuint(atomic_load(&visits.visits[i]), ==, i < n_chunks ? 1 : 0);
-  g_assert_cmpuint(atomic_load(&visits.bad_workers), ==, 0);
-}
-
-/* Every chunk once, for runs behind each other and for runs after helpers have parked. */
-static void test_team(void) {
-  check_visits(NULL, 7);
-  for (guint size = 1; size <= 4; size++) {
-    g_autoptr(LcipTeam) team = lcip_team_new(size);
-    g_assert_cmpuint(lcip_team_size(team), ==, size);
-    for (guint i = 0; i < 2000; i++)
-      check_visits(team, i % 258);
-    for (guint i = 0; i < 20; i++) {
-      g_usleep(500);
-      check_visits(team, 1 + i * 13);
-    }
-  }
-}
-
-static void test_team_unused(void) {
-  for (guint i = 0; i < 50; i++)
-    lcip_team_free(lcip_team_new(i % 5));
-}
-
-/* ---- infer with hostile attributes and shapes: an error or a sane shape, never a crash ---- */
-
-static const gint64 hostile[] = {0,          1,          -1,         2,
-                                 3,          -2,         7,          G_MAXINT32,
-                                 G_MININT32, G_MAXINT64, G_MININT64, G_GINT64_CONSTANT(1) << 40};
-
-static gint64 hostile_int(GRand *rand) {
-  return hostile[g_rand_int_range(rand, 0, G_N_ELEMENTS(hostile))];
-}
-
-static void hostile_attr(LcipAttrs *attrs, const LcipAttrDef *def, GRand *rand) {
-  gint64 ints[LCIP_MAX_RANK * 2];
-  float floats[LCIP_MAX_RANK * 2];
-  const guint n = (guint)g_rand_int_range(rand, 0, G_N_ELEMENTS(ints));
-  for (guint i = 0; i < G_N_ELEMENTS(ints); i++) {
-    ints[i] = hostile_int(rand);
-    floats[i] = g_rand_boolean(rand) ? NAN : (float)ints[i];
-  }
-  /* Values that the table refuses stay unset: that too is a case. */
-  switch (def->type) {
-  case LCIP_ATTR_INT:
-    lcip_attrs_set_ints(attrs, def->name, def->type, 1, ints, NULL);
-    break;
-  case LCIP_ATTR_INTS:
-    lcip_attrs_set_ints(attrs, def->name, def->type, n, ints, NULL);
-    break;
-  case LCIP_ATTR_FLOAT:
-    lcip_attrs_set_floats(attrs, def->name, def->type, 1, floats, NULL);
-    break;
-  case LCIP_ATTR_FLOATS:
-    lcip_attrs_set_floats(attrs, def->name, def->type, n, floats, NULL);
-    break;
-  case LCIP_ATTR_STRING:
-    if (def->choices) {
-      const guint n_choices = g_strv_length((char **)def->choices);
-      const char *choice = def->choices[g_rand_int_range(rand, 0, (gint)n_choices)];
-      lcip_attrs_set_strings(attrs, def->name, def->type, 1, &choice, NULL);
-    }
-    break;
-  default:
-    break;
-  }
-}
-
-static LcipTensor *hostile_constant(GRand *rand) {
-  const guint n = (guint)g_rand_int_range(rand, 0, 10);
-  const gboolean is_float = g_rand_int_range(rand, 0, 4) == 0;
-  const LcipTensorSpec spec = lcip_tensor_spec(is_float ? LCIP_TYPE_F32 : LCIP_TYPE_I64,
-                                               (LcipShape){.rank = 1, .dims = {n}});
-  LcipTensor *tensor = lcip_tensor_new(&spec);
-  for (guint i = 0; i < n; i++) {
-    if (is_float)
-      ((float *)lcip_tensor_get_mutable(tensor))[i] = i % 2 ? NAN : (float)hostile_int(rand);
-    else
-      ((gint64 *)lcip_tensor_get_mutable(tensor))[i] = hostile_int(rand);
-  }
-  return tensor;
-}
-
-static LcipTensorSpec hostile_spec(GRand *rand) {
-  static const LcipType types[] = {LCIP_TYPE_F32, LCIP_TYPE_F32, LCIP_TYPE_F32,
-                                   LCIP_TYPE_I64, LCIP_TYPE_U8,  LCIP_TYPE_NONE};
-  LcipShape shape = {.rank = g_rand_int_range(rand, 0, LCIP_MAX_RANK + 1)};
-  gsize bytes;
-  do {
-    for (int i = 0; i < shape.rank; i++)
-      shape.dims[i] = g_rand_boolean(rand) ? g_rand_int_range(rand, 0, 9) : hostile_int(rand);
-    const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, shape);
-    if (lcip_tensor_spec_bytes(&spec, &bytes))
-      break;
-  } while (TRUE);
-  return lcip_tensor_spec(types[g_rand_int_range(rand, 0, G_N_ELEMENTS(types))], shape);
-}
-
-static void infer_hostile(const LcipOperator *op, GRand *rand) {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(LcipAttrs) attrs = lcip_attrs_new(op);
-  LcipTensorSpec inputs[MAX_INPUTS], outputs[MAX_OUTPUTS] = {0};
-  LcipTensor *constants[MAX_INPUTS] = {NULL};
-  const guint n_inputs = (guint)g_rand_int_range(rand, 0, (gint)op->n_inputs + 2);
-  for (guint i = 0; i < op->n_attrs; i++)
-    if (g_rand_boolean(rand))
-      hostile_attr(attrs, &op->attrs[i], rand);
-  for (guint i = 0; i < n_inputs; i++) {
-    inputs[i] = hostile_spec(rand);
-    const gboolean shape_port = i < op->n_inputs && (op->inputs[i].flags & LCIP_PORT_SHAPE);
-    if (shape_port || g_rand_int_range(rand, 0, 5) == 0) {
-      constants[i] = hostile_constant(rand);
-      inputs[i] = *lcip_tensor_get_spec(constants[i]);
-    }
-  }
-  LcipStep step = {.op = op,
-                   .attrs = attrs,
-                   .n_inputs = n_inputs,
-                   .n_anchor_inputs = n_inputs,
-                   .inputs = inputs,
-                   .constants = constants,
-                   .n_outputs = (guint)g_rand_int_range(rand, 0, MAX_OUTPUTS + 1),
-                   .outputs = outputs};
-  if (lcip_step_infer(&step, &error))
-    for (guint i = 0; i < step.n_outputs; i++)
-      g_assert_cmpint(lcip_shape_count(&outputs[i].shape), >=, 0);
-  else
-    g_assert_nonnull(error);
-  for (guint i = 0; i < MAX_INPUTS; i++)
-    g_clear_pointer(&constants[i], lcip_tensor_unref);
-}
-
-static void test_infer_hostile(void) {
-  g_autoptr(GRand) rand = g_rand_new_with_seed(SEED);
-  guint n;
-  const LcipOperator *const *ops = lcip_operator_list(&n);
-  g_test_message("seed %u", SEED);
-  for (guint i = 0; i < n; i++)
-    for (guint k = 0; k < 3000 && ops[i]->domain[0] == '\0'; k++)
-      infer_hostile(ops[i], rand);
-}
-
-/* Every message of a refused case names what was found. */
-static void test_infer_messages(void) {
-  static const struct {
-    const char *op, *inputs, *attrs, *expected;
-  } cases[] = {
-      {"Conv", "f:1x3x8x8 c:4x2x3x3", "", "channels"},
-      {"Conv", "f:1x3x2x2 c:4x3x3x3", "", "kernel"},
-      {"Conv", "f:1x3x8x8 c:4x3x3x3", "strides=1 1 1", "strides"},
-      {"Conv", "f:1x3x8x8 c:4x3x3x3 c:5", "", "input B"},
-      {"Add", "f:3x4 f:3x5", "", "broadcasts"},
-      {"Reshape", "f:3x4 i:5,-1", "", "3x4"},
-      {"Reshape", "f:3x4 d:2", "", "constant"},
-      {"Slice", "f:3x4 i:0 i:2 i:0 i:0", "", "steps"},
-      {"Transpose", "f:3x4", "perm=0 0", "perm"},
-      {"Concat", "f:3x4 f:2x4", "axis=1", "dimension 0"},
-      {"Gemm", "f:3x4 c:5x6", "", "inner size 4"},
-      {"Resize", "f:3x4 - s:1,0", "", "scales"},
-      {"ConstantOfShape", "i:3,-1", "", "size"},
-  };
-  for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GRand) rand = g_rand_new_with_seed(SEED);
-    const LcipOperator *op = find_operator(cases[i].op);
-    Built built = {.attrs = lcip_attrs_new(op)};
-    built.step = (LcipStep){.op = op,
-                            .attrs = built.attrs,
-                            .inputs = built.inputs,
-                            .constants = built.constants,
-                            .n_outputs = 1,
-                            .outputs = built.outputs};
-    add_inputs(&built, cases[i].inputs, rand);
-    set_attrs(built.attrs, op, cases[i].attrs);
-    g_assert_false(lcip_step_infer(&built.step, &error));
-    g_assert_error(error, LCIP_ERROR, LCIP_ERROR_INVALID);
-    if (!strstr(error->message, cases[i].expected))
-      g_error("%s: expected a message with \"%s\", found \"%s\"", cases[i].op, cases[i].expected,
-              error->message);
-    for (guint k = 0; k < MAX_INPUTS; k++)
-      g_clear_pointer(&built.values[k], lcip_tensor_unref);
-    lcip_attrs_unref(built.attrs);
-  }
-}
-
 int main(int argc, char **argv) {
   g_autofree char *why = NULL;
   g_test_init(&argc, &argv, NULL);
   devices = lcip_cl_list_devices(&why);
-  g_test_add_func("/team/every-chunk-once", test_team);
-  g_test_add_func("/team/unused", test_team_unused);
-  g_test_add_func("/infer/hostile", test_infer_hostile);
-  g_test_add_func("/infer/messages", test_infer_messages);
-  g_test_add_func("/goldens/operators", test_goldens);
   g_test_add_func("/precision/winograd", test_winograd_precision);
+  add_infer_tests();
+  add_golden_tests();
   add_conformance_tests();
   const int result = g_test_run();
   return result;
