@@ -158,8 +158,7 @@ static void settle_actor(LcipPlan *plan, const LcipIr *ir, int index) {
   if (node < 0)
     return;
   const LcipIrNode *n = lcip_ir_node(ir, node);
-  const guint last = n->actors->len - 1;
-  if (n->actors->len > 1 && g_array_index(n->actors, int, last) != index)
+  if (n->actors->len > 1 && ir->actor_first_value[index] != lcip_ir_output(n, 0))
     actor->elided = 1;
 }
 
@@ -250,9 +249,12 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
                         GPtrArray *problems, GCancellable *cancellable, GError **error) {
   const guint before = problems->len;
   lcip_transform_dead(ir);
+  lcip_transform_identity(ir);
   lcip_transform_fold_affine(ir);
-  if (!options->pinned)
+  if (!options->pinned) {
+    lcip_transform_pad(ir);
     lcip_transform_fuse(ir, options->families);
+  }
   check_lanes(plan, ir, problems);
   const LcipNumerics numerics =
       options->pinned ? LCIP_NUMERICS_REASSOCIATED : LCIP_NUMERICS_WINOGRAD;

@@ -254,6 +254,42 @@ void lcip_ir_absorb(LcipIr *ir, int into, int index, gboolean at_node) {
     ir->actor_node[g_array_index(anchor->actors, int, i)] = into;
 }
 
+void lcip_ir_replace_value(LcipIr *ir, int old, int value) {
+  for (guint i = 0; i < ir->nodes->len; i++) {
+    const LcipIrNode *node = lcip_ir_node(ir, (int)i);
+    for (guint p = 0; !node->removed && p < node->inputs->len; p++)
+      if (lcip_ir_input(node, p) == old)
+        lcip_ir_set_input(ir, (int)i, p, value);
+  }
+}
+
+static void drop_inputs(LcipIr *ir, int index) {
+  for (guint p = 0; p < lcip_ir_node(ir, index)->inputs->len; p++)
+    lcip_ir_set_input(ir, index, p, -1);
+}
+
+void lcip_ir_remove_folded(LcipIr *ir, int index) {
+  LcipIrNode *node = lcip_ir_node(ir, index);
+  drop_inputs(ir, index);
+  node->removed = TRUE;
+  for (guint i = 0; i < node->actors->len; i++) {
+    const int actor = g_array_index(node->actors, int, i);
+    ir->actor_folded[actor] = TRUE;
+    ir->actor_node[actor] = -1;
+  }
+}
+
+void lcip_ir_absorb_input(LcipIr *ir, int into, int index) {
+  LcipIrNode *anchor = lcip_ir_node(ir, into), *node = lcip_ir_node(ir, index);
+  const int source = lcip_ir_input(node, 0);
+  lcip_ir_set_input(ir, into, 0, source);
+  drop_inputs(ir, index);
+  node->removed = TRUE;
+  g_array_append_vals(anchor->actors, node->actors->data, node->actors->len);
+  for (guint i = 0; i < node->actors->len; i++)
+    ir->actor_node[g_array_index(node->actors, int, i)] = into;
+}
+
 void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, LcipTensorSpec *inputs,
                   LcipTensor **constants, LcipTensorSpec *outputs) {
   *step = (LcipStep){.op = node->op,

@@ -72,6 +72,13 @@ LcipTensor *lcip_ir_constant(const LcipIr *ir, const LcipIrNode *node, guint i);
 /** lcip_ir_absorb: @into takes over @node's actors and only output; @node is removed. @into keeps
  * its place, or takes @node's when @at_node (side inputs may be computed in between). */
 void lcip_ir_absorb(LcipIr *ir, int into, int node, gboolean at_node);
+/** lcip_ir_replace_value: who reads @old reads @value. */
+void lcip_ir_replace_value(LcipIr *ir, int old, int value);
+/** lcip_ir_remove_folded: @node, whose outputs nobody reads any more, counts as folded away. */
+void lcip_ir_remove_folded(LcipIr *ir, int node);
+/** lcip_ir_absorb_input: @into, which alone reads @node's only output as its input 0, takes over
+ * its actors and reads @node's input 0; @node is removed. */
+void lcip_ir_absorb_input(LcipIr *ir, int into, int node);
 /** lcip_ir_step: a step description of @node; arrays are filled by the caller's buffers, which hold
  * the node's ports. */
 void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, LcipTensorSpec *inputs,
@@ -90,6 +97,12 @@ gboolean lcip_kernel_allowed(const LcipKernel *kernel, LcipLaneKind kind,
 
 /** lcip_transform_dead: removes nodes that no sink and no graph output needs. */
 guint lcip_transform_dead(LcipIr *ir);
+/** lcip_transform_identity: Identity, Dropout, padding by nothing and Concat of one tensor go;
+ * their readers read the input. Not across lanes, pins or kept outputs. */
+guint lcip_transform_identity(LcipIr *ir);
+/** lcip_transform_pad: Pad becomes padding of the window of the Conv, AveragePool or MaxPool that
+ * alone reads it. */
+guint lcip_transform_pad(LcipIr *ir);
 /** lcip_transform_fold_affine: Add, Sub, Mul, Div by per-channel constants and BatchNormalization
  * after a convolution become part of its weights and bias. */
 guint lcip_transform_fold_affine(LcipIr *ir);

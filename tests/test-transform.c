@@ -1,0 +1,225 @@
+#include "config.h"
+
+#include "lcip-plan.h"
+#include "lcip-run.h"
+
+#include <math.h>
+
+/* Each transform is seen to fire where it should, to leave alone what it must, and to give what the
+ * graph gives on reference kernels without it. */
+
+/* ---- graphs ---- */
+
+static LcipTensor *random_tensor(LcipShape shape, guint32 seed) {
+  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, shape);
+  LcipTensor *tensor = lcip_tensor_new(&spec);
+  g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+  float *data = lcip_tensor_get_mutable(tensor);
+  for (gint64 i = 0; i < lcip_shape_count(&shape); i++)
+    data[i] = (float)g_rand_double_range(rand, -1, 1);
+  return tensor;
+}
+
+/* An input "x" and, once lcip_graph_add_edge() leads there, an output "y". */
+static LcipGraph *new_graph(LcipShape shape) {
+  LcipGraph *graph = lcip_graph_new();
+  lcip_graph_add_input(graph, "x", "x", lcip_tensor_spec(LCIP_TYPE_F32, shape));
+  lcip_graph_add_output(graph, "y", "y", (LcipTensorSpec){0});
+  lcip_graph_ensure_defaults(graph);
+  return graph;
+}
+
+static int add(LcipGraph *graph, const char *op, const char *id, guint n_inputs, int from) {
+  const int actor = lcip_graph_add_actor(graph, lcip_actor_new(id, "", "", op, n_inputs, 1));
+  lcip_graph_add_edge(graph, (LcipEdge){from, 0, actor, 0, 0});
+  return actor;
+}
+
+static void set(LcipGraph *graph, int actor, const char *name, LcipAttrType type,
+                const char *text) {
+  g_autoptr(GError) error = NULL;
+  lcip_attrs_set_text(lcip_graph_actor(graph, actor)->attrs, name, type, text, &error);
+  g_assert_no_error(error);
+}
+
+static void constant(LcipGraph *graph, int actor, guint port, LcipTensor *tensor) {
+  lcip_actor_set_constant(lcip_graph_actor(graph, actor), port, tensor, "k");
+  lcip_tensor_unref(tensor);
+}
+
+static void finish(LcipGraph *graph, int actor) {
+  lcip_graph_add_edge(graph, (LcipEdge){actor, 0, LCIP_NO_ACTOR, 0, 0});
+}
+
+static int add_conv(LcipGraph *graph, const char *id, int from, int in, int out, const char *pads) {
+  const int conv = add(graph, "Conv", id, 2, from);
+  set(graph, conv, "pads", LCIP_ATTR_INTS, pads);
+  constant(graph, conv, 1, random_tensor(lcip_shape(4, out, in, 3, 3), 7));
+  return conv;
+}
+
+static int add_pad(LcipGraph *graph, const char *id, int from, const gint64 pads[8], float value) {
+  const int pad = add(graph, "Pad", id, 3, from);
+  const LcipTensorSpec scalar = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(0));
+  constant(graph, pad, 1, lcip_tensor_new_i64(8, pads));
+  constant(graph, pad, 2, lcip_tensor_new_from_data(&scalar, &value));
+  return pad;
+}
+
+static int add_pool(LcipGraph *graph, const char *op, int from, const char *pads) {
+  const int pool = add(graph, op, "pool", 1, from);
+  set(graph, pool, "kernel_shape", LCIP_ATTR_INTS, "3 3");
+  set(graph, pool, "pads", LCIP_ATTR_INTS, pads);
+  return pool;
+}
+
+/* ---- plans and what they give ---- */
+
+static LcipPlan *compile(LcipGraph *graph, const LcipPlanOptions *options) {
+  g_autoptr(GError) error = NULL;
+  LcipPlan *plan = lcip_plan_new(graph, options, NULL, NULL, &error);
+  g_assert_no_error(error);
+  return plan;
+}
+
+static void keep_output(const LcipFrame *frame, gpointer data) {
+  LcipTensor **tensor = data;
+  g_clear_pointer(tensor, lcip_tensor_unref);
+  *tensor = lcip_tensor_ref(frame->values[0].tensor);
+}
+
+static LcipTensor *output_of(LcipPlan *plan, LcipTensor *x) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GHashTable) inputs = g_hash_table_new(g_str_hash, g_str_equal);
+  LcipTensor *output = NULL;
+  g_hash_table_insert(inputs, (gpointer) "x", x);
+  const LcipRunOptions options = {
+      .inputs = inputs, .n_frames = 2, .frame_func = keep_output, .frame_data = &output};
+  g_autoptr(LcipRun) run = lcip_run_start(plan, &options, &error);
+  g_assert_no_error(error);
+  lcip_run_wait(run, &error);
+  g_assert_no_error(error);
+  return output;
+}
+
+static void assert_close(const LcipTensor *found, const LcipTensor *expected) {
+  const LcipShape *shape = lcip_tensor_get_shape(expected);
+  const float *a = lcip_tensor_get_data(found), *b = lcip_tensor_get_data(expected);
+  g_assert_true(lcip_shape_equal(lcip_tensor_get_shape(found), shape));
+  for (gint64 i = 0; i < lcip_shape_count(shape); i++)
+    g_assert_cmpfloat_with_epsilon(a[i], b[i], 1e-3f * MAX(1.0f, fabsf(b[i])));
+}
+
+/* Without any kernel but the references, and with every actor's output kept, nothing is transformed
+ * but constants. */
+static LcipPlan *compile_plain(LcipGraph *graph) {
+  static const char *const reference[] = {"reference", NULL};
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  for (guint i = 0; i < graph->actors->len; i++)
+    g_ptr_array_add(keep, lcip_graph_actor(graph, (int)i)->id);
+  LcipPlan *plan =
+      compile(graph, &(LcipPlanOptions){.keep = keep, .families = reference, .pinned = TRUE});
+  for (guint i = 0; i < graph->actors->len; i++)
+    g_assert_cmpint(lcip_plan_actor(plan, i)->state, ==, LCIP_ACTOR_RUN);
+  return plan;
+}
+
+/* Steps that compute something: no sources, sinks and reorders. */
+static guint n_computing(const LcipPlan *plan) {
+  guint n = 0;
+  for (guint i = 0; i < lcip_plan_n_steps(plan); i++)
+    n += !lcip_plan_step(plan, i)->is_io && lcip_plan_step(plan, i)->n_actors > 0;
+  return n;
+}
+
+/* @graph on its best plan has @n_steps and gives what it gives plainly. */
+static void check(LcipGraph *graph, guint n_steps) {
+  const LcipGraphPort *port = graph->inputs->pdata[0];
+  g_autoptr(LcipTensor) x = random_tensor(port->spec.shape, 3);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  g_autoptr(LcipPlan) plain = compile_plain(graph);
+  g_autoptr(LcipTensor) found = output_of(plan, x);
+  g_autoptr(LcipTensor) expected = output_of(plain, x);
+  g_assert_cmpuint(n_computing(plan), ==, n_steps);
+  assert_close(found, expected);
+}
+
+static const LcipPlanActor *actor_of(const LcipPlan *plan, const char *id) {
+  return lcip_plan_actor(plan, (guint)lcip_graph_find_actor(lcip_plan_graph(plan), id));
+}
+
+/* ---- identity ---- */
+
+static void test_identity(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 6));
+  const gint64 nothing[8] = {0};
+  const int pad = add_pad(graph, "pad", LCIP_NO_ACTOR, nothing, 1);
+  const int conv = add_conv(graph, "conv", pad, 16, 16, "1 1 1 1");
+  const int same = add(graph, "Identity", "same", 1, conv);
+  const int drop = add(graph, "Dropout", "drop", 3, same);
+  finish(graph, add(graph, "Relu", "relu", 1, drop));
+  check(graph, 1);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint(actor_of(plan, ((const char *[]){"pad", "same", "drop"})[i])->state, ==,
+                    LCIP_ACTOR_FOLDED);
+}
+
+/* What is kept, pinned or on a lane of its own stays. */
+static void test_identity_stays(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 6));
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 16, 16, "1 1 1 1");
+  const int same = add(graph, "Identity", "same", 1, conv);
+  finish(graph, add(graph, "Relu", "relu", 1, same));
+  g_ptr_array_add(keep, (gpointer) "same");
+  g_autoptr(LcipPlan) kept = compile(graph, &(LcipPlanOptions){.keep = keep});
+  g_assert_cmpint(actor_of(kept, "same")->state, ==, LCIP_ACTOR_RUN);
+  lcip_graph_add_lane(graph, "other", LCIP_LANE_CPU, 1, NULL);
+  lcip_mapping_assign(lcip_graph_find_mapping(graph, NULL), "same", "other");
+  g_autoptr(LcipPlan) mapped = compile(graph, &(LcipPlanOptions){0});
+  g_assert_cmpint(actor_of(mapped, "same")->state, ==, LCIP_ACTOR_RUN);
+}
+
+/* ---- pad ---- */
+
+static const gint64 image_pads[8] = {0, 0, 1, 0, 0, 0, 2, 1};
+
+static void check_padded_pool(const char *op, const char *own, float value, guint n_steps) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  finish(graph, add_pool(graph, op, add_pad(graph, "pad", LCIP_NO_ACTOR, image_pads, value), own));
+  check(graph, n_steps);
+}
+
+static void test_pad(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  const int pad = add_pad(graph, "pad", LCIP_NO_ACTOR, image_pads, 0);
+  finish(graph, add_conv(graph, "conv", pad, 16, 16, "0 1 0 1"));
+  check(graph, 1);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  g_assert_cmpint(actor_of(plan, "pad")->step, ==, actor_of(plan, "conv")->step);
+  g_assert_cmpuint(actor_of(plan, "pad")->elided, ==, 1);
+  g_assert_cmpuint(actor_of(plan, "conv")->elided, ==, 0);
+  check_padded_pool("AveragePool", "0 0 0 0", 0, 1);
+  check_padded_pool("MaxPool", "0 1 0 1", -INFINITY, 1);
+}
+
+static void test_pad_stays(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  const gint64 channels[8] = {0, 1, 0, 0, 0, 0, 0, 0};
+  const int pad = add_pad(graph, "pad", LCIP_NO_ACTOR, channels, 0);
+  finish(graph, add_conv(graph, "conv", pad, 17, 16, "1 1 1 1"));
+  check(graph, 2);
+  check_padded_pool("AveragePool", "1 1 1 1", 0, 2); /* one counts its padding, the other not */
+  check_padded_pool("AveragePool", "0 0 0 0", 1, 2);
+  check_padded_pool("MaxPool", "0 0 0 0", 0, 2);
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/transform/identity", test_identity);
+  g_test_add_func("/transform/identity/stays", test_identity_stays);
+  g_test_add_func("/transform/pad", test_pad);
+  g_test_add_func("/transform/pad/stays", test_pad_stays);
+  return g_test_run();
+}
