@@ -142,6 +142,11 @@ static gboolean start_threads(LcipRun *run, GError **error) {
 
 /* The calling thread's work for a new plan, all of it before the plan is visible to others. */
 static LcipGroup *prepare_group(LcipRun *run, LcipPlan *plan, GError **error) {
+  if (plan->sketch) {
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_INVALID,
+                "expected a plan with its weights, found a sketch");
+    return NULL;
+  }
   LcipGroup *group = lcip_group_new(run, plan, run->next_epoch + 1, error);
   if (group)
     run->next_epoch++;

@@ -300,8 +300,8 @@ static gboolean emit_node(Builder *b, int index, GError **error) {
   if (node->kernel->scratch_bytes)
     work->scratch_bytes = node->kernel->scratch_bytes(&work->step, &work->formats, lane->threads);
   b->plan->scratch_bytes[step->lane] = MAX(b->plan->scratch_bytes[step->lane], work->scratch_bytes);
-  if (lcip_runtime_prepare(lcip_runtime_get(), node->kernel, &work->step, &work->formats,
-                           &work->blob, error))
+  if (b->plan->sketch || lcip_runtime_prepare(lcip_runtime_get(), node->kernel, &work->step,
+                                              &work->formats, &work->blob, error))
     return TRUE;
   g_prefix_error(error, "%s: ", step->title);
   return FALSE;

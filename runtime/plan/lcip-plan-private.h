@@ -74,6 +74,7 @@ typedef struct {
 
 struct _LcipPlan {
   gatomicrefcount refs;
+  gboolean sketch; /* without prepared weights */
   LcipGraph *graph;
   char *mapping;
   GPtrArray *steps;     /* LcipPlanStep */

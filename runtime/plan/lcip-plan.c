@@ -283,6 +283,7 @@ LcipPlan *lcip_plan_new(LcipGraph *graph, const LcipPlanOptions *options, GPtrAr
     return NULL;
   }
   g_autoptr(LcipPlan) plan = plan_alloc(graph, mapping);
+  plan->sketch = options->sketch;
   make_lanes(plan, options);
   check_bindings(plan, options->bindings, own);
   check_delays(graph, own);
@@ -358,6 +359,10 @@ const LcipPlanLane *lcip_plan_lane(const LcipPlan *plan, guint i) {
 
 guint lcip_plan_n_segments(const LcipPlan *plan) {
   return plan->segments->len;
+}
+
+gboolean lcip_plan_is_sketch(const LcipPlan *plan) {
+  return plan->sketch;
 }
 
 gsize lcip_plan_edge_bytes(const LcipPlan *plan, guint edge) {

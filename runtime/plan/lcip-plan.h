@@ -20,6 +20,7 @@ typedef struct _LcipPlan LcipPlan;
  *   actor's pin names it.
  * @keep: array of char* actor ids whose outputs must not be fused away (feature-map preview).
  * @threads: overrides every CPU lane's; 0 for as written.
+ * @sketch: without prepared weights: a plan to look at and to predict from, not to run.
  * @families: NULL, or a NULL-terminated list that kernels are limited to (reference added last). */
 typedef struct {
   const char *mapping;
@@ -29,6 +30,7 @@ typedef struct {
   gboolean pinned;
   GPtrArray *keep;
   guint threads;
+  gboolean sketch;
   const char *const *families;
 } LcipPlanOptions;
 
@@ -91,6 +93,8 @@ const LcipPlanActor *lcip_plan_actor(const LcipPlan *plan, guint actor);
 guint lcip_plan_n_lanes(const LcipPlan *plan);
 const LcipPlanLane *lcip_plan_lane(const LcipPlan *plan, guint i);
 guint lcip_plan_n_segments(const LcipPlan *plan);
+/** lcip_plan_is_sketch: made with LcipPlanOptions.sketch. */
+gboolean lcip_plan_is_sketch(const LcipPlan *plan);
 /** lcip_plan_edge_bytes: bytes per frame that graph edge @edge carries between lanes; 0 inside one.
  */
 gsize lcip_plan_edge_bytes(const LcipPlan *plan, guint edge);
