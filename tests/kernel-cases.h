@@ -195,6 +195,8 @@ static const KernelCase kernel_cases[] = {
 
     {"BatchNormalization", "f:1x3x5x7 c:3 c:3 c:3 q:3", ""},
     {"BatchNormalization", "f:2x17 c:17 c:17 c:17 q:17", "epsilon=0.01"},
+    {"BatchNormalization", "f:2x17x5x7 c:17 c:17 c:17 q:17", "", "Relu"},
+    {"BatchNormalization", "n:1x32x3x3 c:32 c:32 c:32 q:32", "epsilon=0.01", "Add"},
     {"InstanceNormalization", "f:2x3x5x7 c:3 c:3", ""},
     {"LRN", "f:1x7x3x3", "size=3"},
     {"LRN", "f:2x5x4", "size=4;alpha=0.01;beta=0.5;bias=2"},

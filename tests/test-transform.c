@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "lcip-plan.h"
+#include "lcip-plan-private.h"
 #include "lcip-run.h"
 
 #include <math.h>
@@ -215,11 +215,79 @@ static void test_pad_stays(void) {
   check_padded_pool("MaxPool", "0 0 0 0", 0, 2);
 }
 
+/* ---- concat ---- */
+
+static int add_concat(LcipGraph *graph, const char *id, guint n, const int *inputs) {
+  const int concat = add(graph, "Concat", id, n, inputs[0]);
+  set(graph, concat, "axis", LCIP_ATTR_INT, "1");
+  for (guint i = 1; i < n; i++)
+    lcip_graph_add_edge(graph, (LcipEdge){inputs[i], 0, concat, i, 0});
+  return concat;
+}
+
+/* Each layer reads all before it, as in DenseNet, in an order in which they lie. @odd: the second
+ * layer has channels that fill no whole block, so that the last step has to copy. */
+static LcipGraph *dense_graph(int odd) {
+  LcipGraph *graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  int layers[3];
+  layers[0] = add_conv(graph, "a", LCIP_NO_ACTOR, 16, 32, "1 1 1 1");
+  layers[1] = add_conv(graph, "b", layers[0], 32, 16 + odd, "1 1 1 1");
+  const int two = add_concat(graph, "two", 2, layers);
+  layers[2] = add_conv(graph, "c", two, 48 + odd, 16, "1 1 1 1");
+  const int three = add_concat(graph, "three", 3, layers);
+  finish(graph, add_conv(graph, "d", three, 64 + odd, 16, "1 1 1 1"));
+  return graph;
+}
+
+static int output_tensor(const LcipPlan *plan, const char *id) {
+  const LcipPlanWork *work = plan->works->pdata[actor_of(plan, id)->step];
+  return work->outputs[0];
+}
+
+static gsize output_offset(const LcipPlan *plan, const char *id) {
+  return g_array_index(plan->tensors, LcipPlanTensor, output_tensor(plan, id)).offset_bytes;
+}
+
+static void test_concat(void) {
+  g_autoptr(LcipGraph) graph = dense_graph(0);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const int root = output_tensor(plan, "three");
+  const gsize plane = 6 * 7 * sizeof(float), first = output_offset(plan, "three");
+  check(graph, 6);
+  for (guint i = 0; i < 4; i++)
+    g_assert_cmpint(
+        lcip_plan_root(plan, output_tensor(plan, ((const char *[]){"a", "b", "c", "two"})[i])), ==,
+        root);
+  g_assert_cmpuint(output_offset(plan, "a"), ==, first);
+  g_assert_cmpuint(output_offset(plan, "two"), ==, first);
+  g_assert_cmpuint(output_offset(plan, "b"), ==, first + 32 * plane);
+  g_assert_cmpuint(output_offset(plan, "c"), ==, first + 48 * plane);
+}
+
+static void test_concat_copies(void) {
+  g_autoptr(LcipGraph) graph = dense_graph(3);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check(graph, 6);
+  g_assert_cmpint(lcip_plan_root(plan, output_tensor(plan, "c")), ==, output_tensor(plan, "c"));
+}
+
+/* The same twice has one place of its own at most. */
+static void test_concat_twice(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  const int conv = add_conv(graph, "a", LCIP_NO_ACTOR, 16, 16, "1 1 1 1");
+  const int twice = add_concat(graph, "twice", 2, (const int[]){conv, conv});
+  finish(graph, add_conv(graph, "b", twice, 32, 16, "1 1 1 1"));
+  check(graph, 3);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/transform/identity", test_identity);
   g_test_add_func("/transform/identity/stays", test_identity_stays);
   g_test_add_func("/transform/pad", test_pad);
   g_test_add_func("/transform/pad/stays", test_pad_stays);
+  g_test_add_func("/transform/concat", test_concat);
+  g_test_add_func("/transform/concat/copies", test_concat_copies);
+  g_test_add_func("/transform/concat/twice", test_concat_twice);
   return g_test_run();
 }

@@ -58,8 +58,9 @@ static void run_block(gpointer data, guint chunk, guint worker) {
   const guint first = input_of(job, c);
   const gint64 within = c - job->first[first];
   if (within % LCIP_BLOCK == 0 && MIN(c + LCIP_BLOCK, all) <= job->first[first + 1]) {
-    memcpy(out, channel_data(job, first, n, within),
-           (gsize)(job->pixels * LCIP_BLOCK) * sizeof(float));
+    const float *from = channel_data(job, first, n, within);
+    if (from != out) /* the plan may have had it written here */
+      memcpy(out, from, (gsize)(job->pixels * LCIP_BLOCK) * sizeof(float));
     return;
   }
   for (int lane = 0; lane < LCIP_BLOCK; lane++) {
@@ -70,6 +71,17 @@ static void run_block(gpointer data, guint chunk, guint worker) {
   }
 }
 
+/* Has the plan had all of one image written where it belongs? */
+static gboolean in_place(const Concat *job) {
+  const LcipCall *call = job->call;
+  const float *out = call->outputs[0].data;
+  for (guint i = 0; i < call->step->n_inputs; i++)
+    if (job->first[i] % LCIP_BLOCK != 0 || call->inputs[i].shape.dims[0] != 1 ||
+        call->inputs[i].data != out + job->first[i] * job->pixels)
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   const LcipShape *out = &call->outputs[0].shape;
   Concat job = {.call = call,
@@ -77,7 +89,8 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
                 .pixels = out->dims[2] * out->dims[3]};
   for (guint i = 0; i < call->step->n_inputs; i++)
     job.first[i + 1] = job.first[i] + call->inputs[i].shape.dims[1];
-  lcip_team_run(team, (guint)(out->dims[0] * job.blocks), run_block, &job);
+  if (!in_place(&job))
+    lcip_team_run(team, (guint)(out->dims[0] * job.blocks), run_block, &job);
   return TRUE;
 }
 

@@ -123,18 +123,54 @@ static gboolean expect_output_shape(const LcipInstanceStep *step, guint i, GErro
   return FALSE;
 }
 
+/* Parts of a Concat's output lie there as long as they have their planned sizes: otherwise the
+ * others would begin elsewhere. */
+static void place_joined(LcipWorker *worker, int tensor, LcipTensorView *view) {
+  const LcipPlanTensor *t = TENSOR(worker->instance->plan, tensor);
+  if (!t->spare_offset_bytes)
+    return;
+  const gboolean whole = lcip_shape_equal(&view->shape, &t->spec.shape);
+  view->data = (guint8 *)lcip_tensor_get_mutable(worker->arena) +
+               (whole ? t->offset_bytes : t->spare_offset_bytes);
+}
+
+static void place_all_joined(LcipWorker *worker, LcipInstanceStep *step) {
+  const LcipPlanWork *work = step->work;
+  for (guint i = 0; i < work->step.n_inputs; i++)
+    if (work->inputs[i] >= 0)
+      place_joined(worker, work->inputs[i], &step->inputs[i]);
+  for (guint i = 0; i < work->step.n_outputs; i++)
+    if (work->outputs[i] >= 0)
+      place_joined(worker, work->outputs[i], &step->outputs[i]);
+}
+
+/* One part smaller than planned and another not: the latter lies where the output is written. */
+static gboolean check_joined(const LcipPlan *plan, const LcipInstanceStep *step, GError **error) {
+  const LcipPlanWork *work = step->work;
+  for (guint i = 0; i < work->step.n_inputs; i++)
+    if (TENSOR(plan, work->inputs[i])->joined &&
+        lcip_shape_equal(&step->inputs[i].shape, &step->inputs[i].spec.shape)) {
+      g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
+                  "input %u: expected, as others, less than planned in this frame", i);
+      return FALSE;
+    }
+  return TRUE;
+}
+
 /* A fused addition and a step in place have been planned for operands of equal shapes; what
  * broadcasts in this frame alone would be read beyond its end, or overwritten before it is read. */
 static gboolean check_equal_shapes(const LcipPlan *plan, const LcipInstanceStep *step,
                                    GError **error) {
   const LcipPlanWork *work = step->work;
+  if (lcip_step_is(&work->step, "Concat"))
+    return check_joined(plan, step, error);
   for (guint e = 0; e < work->step.n_epilogues; e++) {
     const int side = work->step.epilogues[e].side_input;
     if (side >= 0 && !expect_output_shape(step, (guint)side, error))
       return FALSE;
   }
   for (guint i = 0; i < work->step.n_inputs && work->step.n_outputs == 1; i++)
-    if (work->inputs[i] >= 0 &&
+    if (work->inputs[i] >= 0 && !TENSOR(plan, work->inputs[i])->joined &&
         lcip_plan_root(plan, work->inputs[i]) == lcip_plan_root(plan, work->outputs[0]) &&
         !expect_output_shape(step, i, error))
       return FALSE;
@@ -234,6 +270,7 @@ static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **err
   place_outputs(worker, step);
   if (!settle_shapes(worker->instance->plan, step, error))
     return FALSE;
+  place_all_joined(worker, step);
   const gboolean is_kernel = step->work->kind == LCIP_STEP_KERNEL;
   return (is_kernel ? kernel_step(worker, step, error) : copy_step(worker, step, error)) &&
          publish_shapes(worker, step, error);

@@ -235,7 +235,7 @@ static LcipTensor *host_memory(gsize size_bytes, const char *what, GError **erro
 static gboolean make_cpu_memory(LcipWorker *worker, const LcipPlanLane *lane, gsize scratch_bytes,
                                 GError **error) {
   worker->team = lcip_team_new(lane->threads);
-  worker->arena = host_memory(lane->arena_bytes, "the tensors of a lane", error);
+  worker->arena = host_memory(lane->arena_bytes + lane->spare_bytes, "the tensors of a lane", error);
   worker->scratch = worker->arena ? host_memory(scratch_bytes, "a lane's scratch", error) : NULL;
   return worker->scratch != NULL;
 }
@@ -310,9 +310,9 @@ static gboolean bind_view(LcipWorker *worker, LcipTensorView *view, int tensor, 
     return TRUE;
   if (worker->queue) {
     view->buffer = worker->arena_buffer;
-    view->offset_bytes = root->offset_bytes;
+    view->offset_bytes = info->offset_bytes;
   } else
-    view->data = (guint8 *)lcip_tensor_get_mutable(worker->arena) + root->offset_bytes;
+    view->data = (guint8 *)lcip_tensor_get_mutable(worker->arena) + info->offset_bytes;
   return TRUE;
 }
 

@@ -57,5 +57,7 @@ gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement, GCancel
                          GError **error);
 /** lcip_plan_assign_memory: offsets of the arena tensors, by lifetime inside each segment. */
 void lcip_plan_assign_memory(LcipPlan *plan);
+/** lcip_plan_join: inputs of Concat become parts of its output where they can lie there. */
+void lcip_plan_join(LcipPlan *plan, const LcipPlanSegment *segment);
 
 G_END_DECLS

@@ -150,6 +150,25 @@ static void place_segment(LcipPlan *plan, const LcipPlanSegment *segment, int *s
   lane->unshared_bytes += unshared;
 }
 
+static void settle_view(const LcipPlan *plan, LcipPlanTensor *tensor) {
+  if (tensor->root < 0)
+    return;
+  gsize offset = tensor->view_offset_bytes;
+  const LcipPlanTensor *root = tensor_at(plan, tensor->root);
+  for (; root->root >= 0; root = tensor_at(plan, root->root))
+    offset += root->view_offset_bytes;
+  tensor->store = root->store;
+  tensor->offset_bytes = root->offset_bytes + offset;
+}
+
+static void give_spare(LcipPlan *plan, LcipPlanTensor *tensor) {
+  if (!tensor->joined)
+    return;
+  LcipPlanLane *lane = plan->lanes->pdata[tensor->lane];
+  tensor->spare_offset_bytes = lane->arena_bytes + lane->spare_bytes;
+  lane->spare_bytes += padded(tensor->size_bytes);
+}
+
 void lcip_plan_assign_memory(LcipPlan *plan) {
   g_autofree int *slot_of = g_new(int, plan->tensors->len + 1);
   for (guint i = 0; i < plan->tensors->len; i++)
@@ -158,15 +177,12 @@ void lcip_plan_assign_memory(LcipPlan *plan) {
     const LcipPlanSegment *segment = &g_array_index(plan->segments, LcipPlanSegment, s);
     if (segment->kind != LCIP_SEGMENT_WORK)
       continue;
+    lcip_plan_join(plan, segment);
     alias_in_place(plan, segment);
     place_segment(plan, segment, slot_of);
   }
-  for (guint i = 0; i < plan->tensors->len; i++) {
-    LcipPlanTensor *tensor = tensor_at(plan, (int)i);
-    const LcipPlanTensor *root = tensor_at(plan, lcip_plan_root(plan, (int)i));
-    if (tensor == root)
-      continue;
-    tensor->store = root->store;
-    tensor->offset_bytes = root->offset_bytes;
-  }
+  for (guint i = 0; i < plan->tensors->len; i++)
+    settle_view(plan, tensor_at(plan, (int)i));
+  for (guint i = 0; i < plan->tensors->len; i++)
+    give_spare(plan, tensor_at(plan, (int)i));
 }

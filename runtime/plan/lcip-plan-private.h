@@ -12,16 +12,22 @@ G_BEGIN_DECLS
  * CONSTANT: in @constant; lanes on OpenCL read an upload of it. */
 typedef enum { LCIP_STORE_ARENA, LCIP_STORE_TOKEN, LCIP_STORE_CONSTANT } LcipPlanStore;
 
-/** LcipPlanTensor: @root: index of the tensor whose storage this one shares with another shape
- * (view operators, in-place steps), or -1; then store, lane and offset are the root's.
+/** LcipPlanTensor: @root: index of the tensor whose storage this one shares, from
+ * @view_offset_bytes on: with another shape (view operators), after its last use (in-place steps),
+ * or as a part of it (what Concat joins); or -1. Store and lane are then the root's.
+ * @joined: a part of what Concat joins; @spare_offset_bytes: where they lie in a frame in which they are
+ * smaller than planned; else 0.
  * @src_segment: for TOKEN, who writes it. */
 typedef struct {
   LcipTensorSpec spec;
   LcipPlanStore store;
   int root;
+  gboolean joined;
   int lane;
   int src_segment;
+  gsize view_offset_bytes;
   gsize offset_bytes;
+  gsize spare_offset_bytes;
   gsize size_bytes;
   LcipTensor *constant;
 } LcipPlanTensor;

@@ -64,13 +64,16 @@ typedef struct {
 } LcipPlanStep;
 
 /** LcipPlanLane: a lane in use or not. @device: NULL when nothing could be bound.
- * @arena_bytes: tensors of one instance. @weight_bytes: constants and prepared weights. */
+ * @arena_bytes: tensors of one instance.
+ * @spare_bytes: address space behind them that only frames smaller than planned touch.
+ * @weight_bytes: constants and prepared weights. */
 typedef struct {
   char *name;
   LcipLaneKind kind;
   const LcipDevice *device;
   guint threads;
   gsize arena_bytes;
+  gsize spare_bytes;
   gsize unshared_bytes; /* what the tensors would need without sharing memory by lifetime */
   gsize weight_bytes;
   guint n_steps;
