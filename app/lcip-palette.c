@@ -90,6 +90,7 @@ static const FamilyRow family_rows[] = {
     {"Concat", LCIP_FAMILY_SHAPE},          {"Slice", LCIP_FAMILY_SHAPE},
     {"Split", LCIP_FAMILY_SHAPE},           {"Pad", LCIP_FAMILY_SHAPE},
     {"Shape", LCIP_FAMILY_SHAPE},           {"Gather", LCIP_FAMILY_SHAPE},
+    {"Swish", LCIP_FAMILY_ACTIVATION},      {"Mish", LCIP_FAMILY_ACTIVATION},
 };
 
 LcipFamily lcip_family_of(const LcipActor *actor) {

@@ -228,8 +228,9 @@ static void add_conv(Maker *m, int x) {
 }
 
 static void add_unary(Maker *m, int x) {
-  static const char *const ops[] = {"Relu",        "Relu", "Sigmoid", "LeakyRelu", "HardSwish",
-                                    "HardSigmoid", "Tanh", "Abs",     "Neg",       "Identity"};
+  static const char *const ops[] = {"Relu",      "Relu",        "Sigmoid", "LeakyRelu",
+                                    "HardSwish", "HardSigmoid", "Tanh",    "Abs",
+                                    "Neg",       "Identity",    "Swish",   "Mish"};
   place(m, new_actor(m, ops[below(m, G_N_ELEMENTS(ops))], 1), (Operand[]){of_value(x)});
 }
 
@@ -260,6 +261,22 @@ static void add_binary(Maker *m, int x) {
   const gboolean swap = below(m, 3) == 0;
   const Operand operands[] = {swap ? other : of_value(x), swap ? of_value(x) : other};
   place(m, new_actor(m, op, 2), operands);
+}
+
+/* x times a function of x, as exporters write activations. */
+static void add_gate(Maker *m, int x) {
+  static const char *const ops[] = {"Sigmoid", "HardSigmoid", "Softplus"};
+  const int kind = below(m, G_N_ELEMENTS(ops));
+  LcipActor *actor = new_actor(m, ops[kind], 1);
+  if (kind == 1)
+    set_attr(actor, "alpha", LCIP_ATTR_FLOAT, "0.16666667");
+  place(m, actor, (Operand[]){of_value(x)});
+  if (kind == 2)
+    place(m, new_actor(m, "Tanh", 1), (Operand[]){of_value((int)m->values->len - 1)});
+  const Operand gate = of_value((int)m->values->len - 1);
+  const gboolean swap = below(m, 2) == 0;
+  place(m, new_actor(m, "Mul", 2),
+        (Operand[]){swap ? gate : of_value(x), swap ? of_value(x) : gate});
 }
 
 /* A sum of constants, which the plan folds. */
@@ -317,7 +334,7 @@ static void add_reshape(Maker *m, int x) {
 static void add_random(Maker *m) {
   static void (*const on_pictures[])(Maker *, int) = {add_conv, add_conv, add_conv,     add_concat,
                                                       add_pool, add_pool, add_batchnorm};
-  static void (*const on_all[])(Maker *, int) = {add_unary,  add_unary,  add_clip,
+  static void (*const on_all[])(Maker *, int) = {add_unary,  add_unary,  add_clip,  add_gate,
                                                  add_binary, add_binary, add_binary};
   const int x = any_value(m);
   const int kind = below(m, 8);

@@ -227,6 +227,64 @@ static void test_no_fusion_across_lanes(void) {
   g_assert_cmpuint(lcip_plan_n_segments(plan), ==, 5);
 }
 
+/* ---- products with a function of the same value ---- */
+
+/* x -> conv -> gate (-> gate_2) -> mul with conv -> y */
+static LcipGraph *gate_graph(const char *gate, const char *gate_2) {
+  LcipGraph *graph = new_graph(16, 9);
+  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 16, 1);
+  int last = add(graph, gate, "gate", 1, conv);
+  if (g_str_equal(gate, "HardSigmoid"))
+    g_assert_true(lcip_attrs_set_text(lcip_graph_actor(graph, last)->attrs, "alpha",
+                                      LCIP_ATTR_FLOAT, "0.16666667", NULL));
+  if (gate_2)
+    last = add(graph, gate_2, "gate_2", 1, last);
+  const int mul = add(graph, "Mul", "mul", 2, last);
+  connect(graph, conv, mul, 1);
+  connect(graph, mul, LCIP_NO_ACTOR, 0);
+  return graph;
+}
+
+static void test_gates(void) {
+  static const char *const gates[][3] = {
+      {"Sigmoid", NULL, "Swish"}, {"HardSigmoid", NULL, "HardSwish"}, {"Softplus", "Tanh", "Mish"}};
+  for (guint i = 0; i < G_N_ELEMENTS(gates); i++) {
+    g_autoptr(LcipGraph) graph = gate_graph(gates[i][0], gates[i][1]);
+    g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+    check_invariants(plan);
+    const int step = actor(plan, "conv")->step;
+    const LcipPlanWork *work = plan->works->pdata[step];
+    g_assert_cmpint(actor(plan, "gate")->step, ==, step);
+    g_assert_cmpint(actor(plan, "mul")->step, ==, step);
+    g_assert_cmpuint(lcip_plan_step(plan, (guint)step)->n_actors, ==, gates[i][1] ? 4 : 3);
+    g_assert_cmpuint(actor(plan, "gate")->elided, ==, 1);
+    g_assert_cmpuint(actor(plan, "mul")->elided, ==, 0);
+    g_assert_cmpuint(work->step.n_epilogues, ==, 1);
+    g_assert_cmpstr(work->step.epilogues[0].op->name, ==, gates[i][2]);
+  }
+}
+
+/* A gate that is looked at, pinned, read twice or of other parameters stays. */
+static void test_gates_left_alone(void) {
+  g_autoptr(LcipGraph) graph = gate_graph("Sigmoid", NULL);
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_ptr_array_add(keep, (gpointer) "gate");
+  g_autoptr(LcipPlan) kept = compile(graph, &(LcipPlanOptions){.keep = keep});
+  g_assert_cmpint(actor(kept, "gate")->step, !=, actor(kept, "mul")->step);
+  g_autoptr(LcipPlan) pinned = compile(graph, &(LcipPlanOptions){.pinned = TRUE});
+  g_assert_cmpint(actor(pinned, "gate")->step, !=, actor(pinned, "mul")->step);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "mul", "binary-ref");
+  g_autoptr(LcipPlan) by_actor = compile(graph, &(LcipPlanOptions){0});
+  g_assert_cmpint(actor(by_actor, "gate")->step, !=, actor(by_actor, "mul")->step);
+  g_autoptr(LcipGraph) other = gate_graph("HardSigmoid", NULL);
+  const int gate = lcip_graph_find_actor(other, "gate");
+  g_assert_true(lcip_attrs_set_text(lcip_graph_actor(other, gate)->attrs, "beta", LCIP_ATTR_FLOAT,
+                                    "0.25", NULL));
+  g_autoptr(LcipPlan) plan = compile(other, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  g_assert_cmpint(actor(plan, "gate")->step, !=, actor(plan, "mul")->step);
+}
+
 /* ---- folding ---- */
 
 static void test_fold_affine(void) {
@@ -416,6 +474,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/plan/pinned-numerics", test_pinned_numerics);
   g_test_add_func("/plan/keep", test_keep);
   g_test_add_func("/plan/no-fusion-across-lanes", test_no_fusion_across_lanes);
+  g_test_add_func("/plan/gates", test_gates);
+  g_test_add_func("/plan/gates-left-alone", test_gates_left_alone);
   g_test_add_func("/plan/fold-affine", test_fold_affine);
   g_test_add_func("/plan/fold-keeps-spatial-constants", test_fold_keeps_spatial_constants);
   g_test_add_func("/plan/dead", test_dead);

@@ -97,7 +97,9 @@ enum {
   STAGE_CEIL,
   STAGE_ERF,
   STAGE_ELU,
-  STAGE_SOFTPLUS
+  STAGE_SOFTPLUS,
+  STAGE_SWISH,
+  STAGE_MISH
 };
 
 /* Comparisons are written so that NaN stays NaN. */
@@ -146,6 +148,11 @@ enum {
       return select(v, a * expm1(v), (I)isless(v, (T)(0.0f)));                                     \
     case STAGE_SOFTPLUS:                                                                           \
       return log1p(exp(-fabs(v))) + select(v, (T)(0.0f), (I)isless(v, (T)(0.0f)));                 \
+    case STAGE_SWISH:                                                                              \
+      return v / ((T)(1.0f) + exp(-a * v));                                                        \
+    case STAGE_MISH:                                                                               \
+      return v *                                                                                   \
+             tanh(log1p(exp(-fabs(v))) + select(v, (T)(0.0f), (I)isless(v, (T)(0.0f))));           \
     }                                                                                              \
     return v;                                                                                      \
   }

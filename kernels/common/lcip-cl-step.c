@@ -22,6 +22,7 @@ static const StageDef stages[] = {
     {"Sqrt", 13, NULL, NULL},       {"Floor", 14, NULL, NULL},
     {"Ceil", 15, NULL, NULL},       {"Erf", 16, NULL, NULL},
     {"Elu", 17, "alpha", NULL},     {"Softplus", 18, NULL, NULL},
+    {"Swish", 19, "alpha", NULL},   {"Mish", 20, NULL, NULL},
 };
 
 typedef struct {

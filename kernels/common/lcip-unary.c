@@ -21,6 +21,8 @@ static const char *const names[LCIP_N_UNARY] = {
     [LCIP_UNARY_FLOOR] = "Floor",
     [LCIP_UNARY_CEIL] = "Ceil",
     [LCIP_UNARY_ERF] = "Erf",
+    [LCIP_UNARY_SWISH] = "Swish",
+    [LCIP_UNARY_MISH] = "Mish",
 };
 
 gboolean lcip_unary_init(LcipUnary *unary, const LcipOperator *op, const LcipAttrs *attrs) {
@@ -76,6 +78,11 @@ static inline float softplus(float x) {
   return log1pf(expf(-fabsf(x))) + relu(x);
 }
 
+/* x tanh(ln(1 + e^x)) */
+static inline float mish(float x) {
+  return x * tanhf(softplus(x));
+}
+
 #define EACH(expression)                                                                           \
   for (gsize i = 0; i < n; i++) {                                                                  \
     const float x = in[i];                                                                         \
@@ -120,6 +127,10 @@ void lcip_unary_apply(const LcipUnary *unary, const float *in, float *out, gsize
     EACH(ceilf(x));
   case LCIP_UNARY_ERF:
     EACH(erff(x));
+  case LCIP_UNARY_SWISH:
+    EACH(x * sigmoid(alpha * x));
+  case LCIP_UNARY_MISH:
+    EACH(mish(x));
   case LCIP_N_UNARY:
     break;
   }

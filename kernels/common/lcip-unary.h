@@ -23,6 +23,8 @@ typedef enum {
   LCIP_UNARY_FLOOR,
   LCIP_UNARY_CEIL,
   LCIP_UNARY_ERF,
+  LCIP_UNARY_SWISH,
+  LCIP_UNARY_MISH,
   LCIP_N_UNARY
 } LcipUnaryKind;
 

@@ -426,17 +426,12 @@ static void copy_input(const Conv *conv, const Chunk *chunk, float *copy) {
 }
 
 /* Epilogues on a tile that lies raw in @raw, from there to @at in the output. */
-static void finish_tile(const Conv *conv, const float *raw, gint64 pixels, int vecs, gsize at,
+static void finish_tile(const Conv *conv, float *raw, gint64 pixels, int vecs, gsize at,
                         gsize vec_stride, gint64 channels_left) {
-  float *out = conv->call->outputs[0].data;
-  for (int v = 0; v < vecs; v++) {
-    const vi mask = v_lanes_below((int)CLAMP(channels_left - v * LCIP_LANES, 0, LCIP_LANES));
-    for (gint64 i = 0; i < pixels; i++) {
-      const gsize here = at + (gsize)i * LCIP_BLOCK + (gsize)v * vec_stride;
-      const vf value = v_load(raw + (v * PIXELS + i) * LCIP_BLOCK);
-      v_store(out + here, (vf)((vi)v_tail(&conv->tail, conv->call, value, here) & mask));
-    }
-  }
+  for (int v = 0; v < vecs; v++)
+    v_tail_store(&conv->tail, conv->call, raw + v * PIXELS * LCIP_BLOCK, (int)pixels,
+                 at + (gsize)v * vec_stride,
+                 v_lanes_below((int)CLAMP(channels_left - v * LCIP_LANES, 0, LCIP_LANES)));
 }
 
 /* Runs @m on one tile: epilogues in registers where they are simple, else from a raw copy. */

@@ -129,16 +129,10 @@ LCIP_INLINE void sum_pixels(const Conv *conv, const Part *p, float *out, const i
 }
 
 /* Epilogues on the sums in @raw, from there to the output, which may be a side input too. */
-static void finish_part(const Conv *conv, const Part *p, const float *raw, int pixels) {
-  float *out = conv->call->outputs[0].data;
-  for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES) {
-    const vi mask = v_lanes_below(p->channels - lane);
-    for (int i = 0; i < pixels; i++) {
-      const gsize at = p->at + (gsize)(i * LCIP_BLOCK + lane);
-      const vf x = v_load(raw + i * LCIP_BLOCK + lane);
-      v_store(out + at, (vf)((vi)v_tail(&conv->tail, conv->call, x, at) & mask));
-    }
-  }
+static void finish_part(const Conv *conv, const Part *p, float *raw, int pixels) {
+  for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES)
+    v_tail_store(&conv->tail, conv->call, raw + lane, pixels, p->at + (gsize)lane,
+                 v_lanes_below(p->channels - lane));
 }
 
 static void run_part(const Conv *conv, const Part *p, int pixels) {

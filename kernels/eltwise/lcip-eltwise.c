@@ -47,6 +47,9 @@ static const LcipAttrDef hard_sigmoid_attrs[] = {
     {"alpha", LCIP_ATTR_FLOAT, FALSE, "0.2", 0, 0, NULL, NULL, "Slope of the middle part"},
     {"beta", LCIP_ATTR_FLOAT, FALSE, "0.5", 0, 0, NULL, NULL, "Value at 0"},
 };
+static const LcipAttrDef swish_attrs[] = {
+    {"alpha", LCIP_ATTR_FLOAT, FALSE, "1", 0, 0, NULL, NULL, "Factor within the sigmoid"},
+};
 
 static gboolean check_types(const LcipStep *step, GError **error) {
   if (!lcip_infer_one_of(step, 0, arithmetic_types, error))
@@ -152,6 +155,8 @@ OPERATOR(hard_sigmoid, "HardSigmoid", "alpha x + beta, between 0 and 1", lcip_in
          PORTS(x_inputs, y_outputs), ATTRS(hard_sigmoid_attrs));
 OPERATOR(hard_swish, "HardSwish", "x times (x / 6 + 0.5, between 0 and 1)", lcip_infer_like_f32,
          PORTS(x_inputs, y_outputs));
+OPERATOR(swish, "Swish", "x / (1 + e^(-alpha x)); SiLU where alpha is 1", lcip_infer_like_f32,
+         PORTS(x_inputs, y_outputs), ATTRS(swish_attrs));
 OPERATOR(hyperbolic_tangent, "Tanh", "Hyperbolic tangent", lcip_infer_like_f32,
          PORTS(input_inputs, output_outputs));
 OPERATOR(clip, "Clip", "Limits elements to [min, max]", clip_infer,
@@ -174,4 +179,4 @@ const LcipOperator *const lcip_operators_eltwise[] = {
     &elu,      &sigmoid,      &hard_sigmoid, &hard_swish,     &clip,
     &softplus, &exponential,  &logarithm,    &square_root,    &absolute,
     &negative, &rounded_down, &rounded_up,   &error_function, &hyperbolic_tangent,
-    NULL};
+    &swish,    NULL};

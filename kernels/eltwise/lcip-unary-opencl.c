@@ -20,8 +20,9 @@ static gboolean unary_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, G
 }
 
 static const char *const unary_opencl_operators[] = {
-    "Relu", "LeakyRelu", "Elu",  "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Clip", "Softplus",
-    "Exp",  "Log",       "Sqrt", "Abs",     "Neg",         "Floor",     "Ceil", "Erf",  NULL};
+    "Relu",  "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
+    "Clip",  "Softplus",  "Exp", "Log",     "Sqrt",        "Abs",       "Neg",
+    "Floor", "Ceil",      "Erf", "Swish",   "Mish",        NULL};
 
 const LcipKernel lcip_kernel_unary_opencl = {
     .name = "unary-opencl",

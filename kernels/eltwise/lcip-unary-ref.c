@@ -83,8 +83,9 @@ static gboolean unary_ref_run(const LcipCall *call, LcipTeam *team, GError **err
 }
 
 static const char *const unary_ref_operators[] = {
-    "Relu", "LeakyRelu", "Elu",  "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Clip", "Softplus",
-    "Exp",  "Log",       "Sqrt", "Abs",     "Neg",         "Floor",     "Ceil", "Erf",  NULL};
+    "Relu",  "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
+    "Clip",  "Softplus",  "Exp", "Log",     "Sqrt",        "Abs",       "Neg",
+    "Floor", "Ceil",      "Erf", "Swish",   NULL};
 
 const LcipKernel lcip_kernel_unary_ref = {
     .name = "unary-ref",

@@ -106,6 +106,10 @@ guint lcip_transform_pad(LcipIr *ir);
 /** lcip_transform_fold_affine: Add, Sub, Mul, Div by per-channel constants and BatchNormalization
  * after a convolution become part of its weights and bias. */
 guint lcip_transform_fold_affine(LcipIr *ir);
+/** lcip_transform_gate: x times a function of x becomes one operator: Sigmoid makes Swish,
+ * HardSigmoid HardSwish, Tanh of Softplus Mish. Where the lane has a kernel for it; never across
+ * lanes, pins or kept values. */
+guint lcip_transform_gate(LcipIr *ir, const char *const *families);
 /** lcip_transform_fuse: activations and additions of equal shapes become epilogues of the step
  * before them, where the lane's best kernel can do it. Never across lanes, pins or kept values. */
 guint lcip_transform_fuse(LcipIr *ir, const char *const *families);

@@ -19,8 +19,8 @@ static gboolean scalar_or_none(const LcipIr *ir, const LcipIrNode *node, guint i
  * second operand or -1. */
 static gboolean as_epilogue(const LcipIr *ir, const LcipIrNode *node, int value,
                             LcipEpilogue *epilogue, int *side) {
-  static const char *const unary[] = {"Relu",        "LeakyRelu", "Sigmoid", "HardSwish",
-                                      "HardSigmoid", "Tanh",      NULL};
+  static const char *const unary[] = {"Relu", "LeakyRelu", "Sigmoid", "HardSwish", "HardSigmoid",
+                                      "Tanh", "Swish",     "Mish",    NULL};
   *epilogue = (LcipEpilogue){.op = node->op,
                              .attrs = node->attrs,
                              .side_input = -1,
