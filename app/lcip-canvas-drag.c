@@ -67,6 +67,7 @@ void lcip_canvas_drag_start(LcipCanvas *self, gboolean whole_run) {
   for (guint i = 0; i < n_lanes; i++)
     g_ptr_array_add(self->drag.refusals, lcip_canvas_refusal(self, self->drag.actors, i));
   self->drag.mode = CANVAS_DRAG_ACTORS;
+  self->drag.hovered = -1;
   gtk_widget_set_cursor_from_name(GTK_WIDGET(self), "grabbing");
   lcip_canvas_drag_move(self);
 }
@@ -86,23 +87,49 @@ static void scroll_at_border(LcipCanvas *self) {
   self->drag.start_x -= gtk_adjustment_get_value(adjustment) - before;
 }
 
+static int home_lane(LcipCanvas *self) {
+  return self->layout->actors[g_array_index(self->drag.actors, int, 0)].lane;
+}
+
+/* Tells once for each lane that would take what is dragged. */
+static void tell_hover(LcipCanvas *self) {
+  int lane = self->drag.lane;
+  if (lane >= 0 && (lane == home_lane(self) || self->drag.refusals->pdata[lane]))
+    lane = -1;
+  if (lane == self->drag.hovered)
+    return;
+  self->drag.hovered = lane;
+  lcip_canvas_emit_hover(self, self->drag.actors, lane);
+}
+
+void lcip_canvas_set_forecast(LcipCanvas *self, const char *lane, const char *text) {
+  g_free(self->drag.forecast);
+  g_free(self->drag.forecast_lane);
+  self->drag.forecast = g_strdup(text);
+  self->drag.forecast_lane = g_strdup(lane);
+  if (self->drag.mode == CANVAS_DRAG_ACTORS)
+    gtk_widget_queue_draw(GTK_WIDGET(self));
+}
+
 void lcip_canvas_drag_move(LcipCanvas *self) {
   scroll_at_border(self);
   self->drag.lane = lcip_canvas_lane_at(self, self->drag.y);
+  tell_hover(self);
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }
 
 void lcip_canvas_drag_cancel(LcipCanvas *self) {
   if (self->drag.mode == CANVAS_DRAG_NONE)
     return;
+  if (self->drag.mode == CANVAS_DRAG_ACTORS && self->drag.hovered >= 0)
+    lcip_canvas_emit_hover(self, self->drag.actors, -1);
   self->drag.mode = CANVAS_DRAG_NONE;
   gtk_widget_set_cursor(GTK_WIDGET(self), NULL);
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }
 
 void lcip_canvas_drag_drop(LcipCanvas *self) {
-  int lane = self->drag.lane,
-      home = self->layout->actors[g_array_index(self->drag.actors, int, 0)].lane;
+  int lane = self->drag.lane, home = home_lane(self);
   double dx = (self->drag.x - self->drag.start_x) / self->zoom;
   double dy = (self->drag.y - self->drag.start_y) / self->zoom;
   g_autoptr(GArray) actors = g_array_copy(self->drag.actors);

@@ -55,7 +55,7 @@ static void append_pill(LcipCanvas *self, GtkSnapshot *snapshot, const char *tex
   y = CLAMP(y, height, gtk_widget_get_height(GTK_WIDGET(self)) - height);
   graphene_rect_t rect =
       GRAPHENE_RECT_INIT(roundf(x), roundf(y - height / 2.0 - 5), width + 24, height + 10);
-  append_rounded(snapshot, &rect, rect.size.height / 2, fill);
+  append_rounded(snapshot, &rect, MIN(rect.size.height / 2, 14), fill);
   append_layout(snapshot, layout, rect.origin.x + 12, rect.origin.y + 5, color);
 }
 
@@ -344,8 +344,10 @@ static char *drag_words(LcipCanvas *self) {
     return g_strdup(self->drag.refusals->pdata[self->drag.lane]);
   if (self->drag.lane == home)
     return g_strdup("Place here");
-  return n == 1 ? g_strdup_printf("Move to %s", lane->name)
-                : g_strdup_printf("Move %u actors to %s", n, lane->name);
+  g_autofree char *move = n == 1 ? g_strdup_printf("Move to %s", lane->name)
+                                 : g_strdup_printf("Move %u actors to %s", n, lane->name);
+  gboolean known = self->drag.forecast && g_strcmp0(self->drag.forecast_lane, lane->name) == 0;
+  return known ? g_strdup_printf("%s\n%s", move, self->drag.forecast) : g_steal_pointer(&move);
 }
 
 static void append_drag(LcipCanvas *self, GtkSnapshot *snapshot) {

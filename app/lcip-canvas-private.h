@@ -50,6 +50,9 @@ typedef struct {
   GArray *actors;      /* int: what is dragged */
   GPtrArray *refusals; /* char: per lane why it cannot, or NULL */
   int lane;            /* under the pointer, or -1 */
+  int hovered;         /* the lane that "hover-lane" told last, or -1 */
+  char *forecast;      /* for @forecast_lane */
+  char *forecast_lane;
 } CanvasDrag;
 
 struct _LcipCanvas {
@@ -100,6 +103,7 @@ void lcip_canvas_clear_selection(LcipCanvas *canvas);
 void lcip_canvas_focus_actor(LcipCanvas *canvas, int index);
 void lcip_canvas_emit_move(LcipCanvas *canvas, const GArray *actors, int lane);
 void lcip_canvas_emit_place(LcipCanvas *canvas, const GArray *actors, double dx, double dy);
+void lcip_canvas_emit_hover(LcipCanvas *canvas, const GArray *actors, int lane);
 void lcip_canvas_emit_refused(LcipCanvas *canvas, const char *why);
 /* lcip_canvas_refusal: why lane @lane cannot run @actors, or NULL when it can. Transfer full. */
 char *lcip_canvas_refusal(LcipCanvas *canvas, const GArray *actors, int lane);

@@ -65,6 +65,14 @@ void lcip_canvas_emit_place(LcipCanvas *self, const GArray *actors, double dx, d
   g_signal_emit_by_name(self, "place-actors", ids, dx, dy);
 }
 
+/* @lane -1: over none that would take them. */
+void lcip_canvas_emit_hover(LcipCanvas *self, const GArray *actors, int lane) {
+  g_auto(GStrv) ids = ids_of(self, actors);
+  g_autofree char *name =
+      lane >= 0 ? g_strdup(((LcipLane *)self->graph->lanes->pdata[lane])->name) : NULL;
+  g_signal_emit_by_name(self, "hover-lane", ids, name);
+}
+
 void lcip_canvas_emit_refused(LcipCanvas *self, const char *why) {
   g_signal_emit_by_name(self, "refused", why);
 }

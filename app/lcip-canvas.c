@@ -14,6 +14,7 @@ enum { PROP_0, PROP_HADJUSTMENT, PROP_VADJUSTMENT, PROP_HSCROLL_POLICY, PROP_VSC
 enum {
   SIGNAL_MOVE_ACTORS,
   SIGNAL_PLACE_ACTORS,
+  SIGNAL_HOVER_LANE,
   SIGNAL_REFUSED,
   SIGNAL_SELECTION_CHANGED,
   SIGNAL_VIEW_CHANGED,
@@ -519,6 +520,8 @@ static void canvas_finalize(GObject *object) {
   g_array_unref(self->brackets);
   g_array_unref(self->drag.actors);
   g_ptr_array_unref(self->drag.refusals);
+  g_free(self->drag.forecast);
+  g_free(self->drag.forecast_lane);
   g_free(self->step_of);
   g_free(self->fractions);
   g_free(self->edge_ms);
@@ -549,6 +552,8 @@ static void add_signals(GType type) {
   signals[SIGNAL_PLACE_ACTORS] =
       g_signal_new("place-actors", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 3,
                    G_TYPE_STRV, G_TYPE_DOUBLE, G_TYPE_DOUBLE);
+  signals[SIGNAL_HOVER_LANE] = g_signal_new("hover-lane", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                                            NULL, G_TYPE_NONE, 2, G_TYPE_STRV, G_TYPE_STRING);
   signals[SIGNAL_REFUSED] = g_signal_new("refused", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                                          G_TYPE_NONE, 1, G_TYPE_STRING);
   signals[SIGNAL_SELECTION_CHANGED] = g_signal_new("selection-changed", type, G_SIGNAL_RUN_LAST, 0,

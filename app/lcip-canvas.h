@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 /** LcipCanvas: the graph: lanes as bands, actors, edges, brackets of fused steps. A GtkScrollable.
  * It never edits: it asks by signals: "move-actors" (GStrv ids, const char *lane): dropped on a
  * lane. "place-actors" (GStrv ids, double dx, double dy): moved by so much on their own lanes.
+ * "hover-lane" (GStrv ids, const char *lane): while dragging, over a lane that takes them, or NULL.
  * "refused" (const char *why): a drop or key that cannot be done.
  * "selection-changed": and the list of actors by lcip_canvas_get_selection(). */
 #define LCIP_TYPE_CANVAS (lcip_canvas_get_type())
@@ -45,6 +46,10 @@ void lcip_canvas_reveal(LcipCanvas *canvas, const char *id);
 /** lcip_canvas_move_selection: asks for the next lane (@by 1) or the one before (-1) that can run
  * what is selected. */
 void lcip_canvas_move_selection(LcipCanvas *canvas, int by);
+
+/** lcip_canvas_set_forecast: shown at the pointer while actors are dragged over @lane; NULL @text
+ * for none. */
+void lcip_canvas_set_forecast(LcipCanvas *canvas, const char *lane, const char *text);
 
 double lcip_canvas_get_zoom(LcipCanvas *canvas);
 /** lcip_canvas_set_zoom: about the middle of what is visible. */

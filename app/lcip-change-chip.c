@@ -23,8 +23,21 @@ static char *figures(const LcipChange *change) {
   g_autofree char *fps_after = lcip_format_fps(change->capacity_after);
   g_autofree char *ms_before = lcip_format_ms(change->latency_before);
   g_autofree char *ms_after = lcip_format_ms(change->latency_after);
-  return g_strdup_printf("capacity %s → %s fps, latency %s → %s", fps_before, fps_after, ms_before,
-                         ms_after);
+  g_autofree char *fps_predicted = lcip_format_fps(change->capacity_predicted);
+  g_autofree char *ms_predicted = lcip_format_ms(change->latency_predicted);
+  if (change->capacity_predicted <= 0)
+    return g_strdup_printf("capacity %s → %s fps\nlatency %s → %s", fps_before, fps_after,
+                           ms_before, ms_after);
+  return g_strdup_printf("capacity %s → %s fps (predicted %s)\nlatency %s → %s (predicted %s)",
+                         fps_before, fps_after, fps_predicted, ms_before, ms_after, ms_predicted);
+}
+
+static char *measuring(const LcipChange *change) {
+  g_autofree char *fps = lcip_format_fps(change->capacity_predicted);
+  g_autofree char *ms = lcip_format_ms(change->latency_predicted);
+  return change->capacity_predicted > 0
+             ? g_strdup_printf("Measuring… predicted: capacity %s fps, latency %s", fps, ms)
+             : g_strdup("Measuring…");
 }
 
 static char *words(const LcipChange *change) {
@@ -32,7 +45,7 @@ static char *words(const LcipChange *change) {
   case LCIP_CHANGE_APPLYING:
     return g_strdup("Applying…");
   case LCIP_CHANGE_MEASURING:
-    return g_strdup("Measuring…");
+    return measuring(change);
   case LCIP_CHANGE_DONE:
     return figures(change);
   case LCIP_CHANGE_FAILED:
@@ -53,6 +66,8 @@ static void update(LcipChangeChip *self) {
   gtk_widget_set_visible(GTK_WIDGET(self->spinner), busy);
   gtk_label_set_text(self->title_label, change->label);
   gtk_label_set_text(self->figures_label, text);
+  /* figures have their lines; a label that may wrap asks for more room than it needs */
+  gtk_label_set_wrap(self->figures_label, change->state == LCIP_CHANGE_FAILED);
 }
 
 static void revert(LcipChangeChip *self) {

@@ -2,6 +2,8 @@
 
 #include "lcip-palette.h"
 
+#include <string.h>
+
 #include <adwaita.h>
 
 #define RGB(hex)                                                                                   \
@@ -123,6 +125,20 @@ char *lcip_format_ms(double ms) {
 
 char *lcip_format_fps(double fps) {
   return g_strdup_printf("%.*f", decimals(fps), fps);
+}
+
+/* Exporters put whole paths into names: the last two parts tell most. */
+char *lcip_format_actor(const LcipActor *actor) {
+  const char *name = lcip_actor_title(actor), *end = name;
+  guint parts = 0;
+  for (const char *p = name + strlen(name); p > name && parts < 2; p--)
+    if (p[-1] == '/') {
+      end = p;
+      parts++;
+    }
+  if (parts < 2)
+    end = name;
+  return g_strdup_printf("%s %s", actor->op_name, end);
 }
 
 /* A sign of multiplication reads better than a letter. */

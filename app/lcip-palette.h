@@ -44,6 +44,8 @@ const GdkRGBA *lcip_palette_lane(int index);
 char *lcip_format_ms(double ms);
 /** lcip_format_fps: "118", "29.8", "0.42". Transfer full. */
 char *lcip_format_fps(double fps);
+/** lcip_format_actor: "Conv conv2d/BiasAdd": operator and the end of its name. Transfer full. */
+char *lcip_format_actor(const LcipActor *actor);
 /** lcip_format_shape: "1 × 3 × 224 × 224", "?" for an open size, "scalar". Transfer full. */
 char *lcip_format_shape(const LcipShape *shape);
 /** lcip_format_spec: the same with the type in front. Transfer full. */

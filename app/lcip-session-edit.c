@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "lcip-open-dims.h"
+#include "lcip-palette.h"
 #include "lcip-session-private.h"
 
 /* Edits: each makes an edited copy of the graph and hands it to the document as one command. */
@@ -10,7 +11,8 @@ static char *move_label(const LcipGraph *graph, const char *const *ids, const ch
   int first = n == 1 ? lcip_graph_find_actor(graph, ids[0]) : -1;
   if (first < 0)
     return g_strdup_printf("Move %u Actors to %s", n, lane);
-  return g_strdup_printf("Move %s to %s", lcip_actor_title(lcip_graph_actor(graph, first)), lane);
+  g_autofree char *actor = lcip_format_actor(lcip_graph_actor(graph, first));
+  return g_strdup_printf("Move %s to %s", actor, lane);
 }
 
 static void apply_mapping(LcipSession *self, LcipGraph *edited, const char *label) {

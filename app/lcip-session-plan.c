@@ -144,6 +144,7 @@ void lcip_session_change_measure(LcipSession *self) {
   self->change.state = LCIP_CHANGE_MEASURING;
   self->change_plan = lcip_plan_ref(self->plan);
   self->change_seen_us = 0;
+  lcip_session_predict_change(self);
   lcip_session_emit(self, SESSION_CHANGE_CHANGED);
 }
 

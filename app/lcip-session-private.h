@@ -36,7 +36,11 @@ struct _LcipSession {
   LcipGraph *change_before;
   LcipGraph *change_after;
   LcipPlan *change_plan;
+  LcipStepTimes *times; /* of all that ran since the program started */
+  GCancellable *predicting;
+  LcipForecast forecast;
 
+  gboolean has_times;
   guint generation; /* counts documents, so that late results are recognised */
   gboolean planning;
   gboolean plan_again;
@@ -55,6 +59,7 @@ typedef enum {
   SESSION_STATE_CHANGED,
   SESSION_PROFILE_CHANGED,
   SESSION_CHANGE_CHANGED,
+  SESSION_FORECAST_CHANGED,
   SESSION_MESSAGE,
   SESSION_FAILED,
   SESSION_N_SIGNALS
@@ -76,6 +81,10 @@ void lcip_session_change_measure(LcipSession *session);
 void lcip_session_change_fail(LcipSession *session, const char *why);
 void lcip_session_change_clear(LcipSession *session);
 void lcip_session_change_update(LcipSession *session);
+
+/* lcip-session-predict.c */
+void lcip_session_predict_change(LcipSession *session);
+void lcip_session_predict_clear(LcipSession *session);
 
 /* lcip-session-problems.c */
 /* lcip_session_load_problems: those that still are so; transfer full. */

@@ -135,6 +135,8 @@ static gboolean poll_profile(gpointer data) {
   if (profile) {
     g_clear_pointer(&self->profile, lcip_profile_free);
     self->profile = profile;
+    self->has_times = TRUE;
+    lcip_step_times_add(self->times, profile);
     lcip_session_change_update(self);
     lcip_session_emit(self, SESSION_PROFILE_CHANGED);
   }

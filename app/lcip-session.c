@@ -267,6 +267,7 @@ static void session_dispose(GObject *object) {
   g_clear_handle_id(&self->profile_timer, g_source_remove);
   g_clear_pointer(&self->run, lcip_run_unref);
   lcip_session_change_clear(self);
+  lcip_session_predict_clear(self);
   if (self->document)
     g_signal_handlers_disconnect_by_func(self->document, document_changed, self);
   g_clear_object(&self->document);
@@ -281,6 +282,7 @@ static void session_finalize(GObject *object) {
   g_ptr_array_unref(self->problems);
   lcip_session_set_load_problems(self, NULL);
   lcip_session_set_analysis(self, NULL, NULL);
+  lcip_step_times_unref(self->times);
   g_clear_pointer(&self->source_sizes, g_hash_table_unref);
   g_free(self->title);
   g_free(self->source);
@@ -291,7 +293,8 @@ static void session_finalize(GObject *object) {
 
 static void lcip_session_class_init(LcipSessionClass *klass) {
   static const char *const names[] = {"document-changed", "graph-changed",   "plan-changed",
-                                      "state-changed",    "profile-changed", "change-changed"};
+                                      "state-changed",    "profile-changed", "change-changed",
+                                      "forecast-changed"};
   G_OBJECT_CLASS(klass)->dispose = session_dispose;
   G_OBJECT_CLASS(klass)->finalize = session_finalize;
   for (guint i = 0; i < G_N_ELEMENTS(names); i++)
@@ -306,6 +309,7 @@ static void lcip_session_class_init(LcipSessionClass *klass) {
 static void lcip_session_init(LcipSession *self) {
   self->problems = lcip_problems_new();
   self->slot = lcip_session_slot_new();
+  self->times = lcip_step_times_new();
 }
 
 LcipSession *lcip_session_new(void) {

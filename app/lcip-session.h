@@ -1,6 +1,7 @@
 #pragma once
 
 #include "lcip-document.h"
+#include "lcip-predict.h"
 #include "lcip-run.h"
 
 G_BEGIN_DECLS
@@ -11,7 +12,8 @@ G_BEGIN_DECLS
  *
  * Signals: "document-changed" (another document), "graph-changed" (an edit), "plan-changed" (plan
  * or problems), "state-changed" (run state, picture source or its trouble), "profile-changed"
- * (about 5 times a second), "change-changed" (what the last move did), "message" (const char *text:
+ * (about 5 times a second), "change-changed" (what the last move did), "forecast-changed" (what a
+ * move would do), "message" (const char *text:
  * a short note), "failed" (const char *title, const char *why). */
 #define LCIP_TYPE_SESSION (lcip_session_get_type())
 G_DECLARE_FINAL_TYPE(LcipSession, lcip_session, LCIP, SESSION, GObject)
@@ -39,7 +41,32 @@ typedef struct {
   char *why;
   double capacity_before, capacity_after;
   double latency_before, latency_after;
+  double capacity_predicted, latency_predicted; /* 0 where nothing was predicted */
 } LcipChange;
+
+typedef enum {
+  LCIP_FORECAST_NONE,
+  LCIP_FORECAST_BUSY,
+  LCIP_FORECAST_DONE,
+  LCIP_FORECAST_FAILED
+} LcipForecastState;
+
+/** LcipForecast: what moving actors to @lane would do. @measured: FALSE before any run: then the
+ * copies alone mean something. @memory: share of the lane's memory in use then, 0 unknown. @why: of
+ * a failure. */
+typedef struct {
+  LcipForecastState state;
+  char *lane;
+  char *why;
+  gboolean measured;
+  double capacity_now, capacity;
+  double latency_now, latency;
+  guint n_copies;
+  gsize copy_bytes;
+  double copy_ms;
+  double memory;
+  LcipSureness sureness;
+} LcipForecast;
 
 LcipSession *lcip_session_new(void);
 
@@ -120,6 +147,11 @@ typedef struct {
 } LcipResult;
 /** lcip_session_get_results: array of LcipResult; transfer full. */
 GPtrArray *lcip_session_get_results(LcipSession *session);
+
+/** lcip_session_predict_move: asks what moving actors would do; "forecast-changed" tells when it is
+ * known. NULL @lane: nobody wants to know any more. */
+void lcip_session_predict_move(LcipSession *session, const char *const *ids, const char *lane);
+const LcipForecast *lcip_session_get_forecast(LcipSession *session);
 
 const LcipChange *lcip_session_get_change(LcipSession *session);
 void lcip_session_revert_change(LcipSession *session);

@@ -2,6 +2,7 @@
 
 #include "lcip-window-private.h"
 
+#include "lcip-forecast.h"
 #include "lcip-palette.h"
 
 G_DEFINE_FINAL_TYPE(LcipWindow, lcip_window, ADW_TYPE_APPLICATION_WINDOW)
@@ -169,6 +170,16 @@ static void move_actors(LcipWindow *self, char **ids, const char *lane) {
   lcip_session_move_actors(self->session, (const char *const *)ids, lane);
 }
 
+static void hover_lane(LcipWindow *self, char **ids, const char *lane) {
+  lcip_session_predict_move(self->session, (const char *const *)ids, lane);
+}
+
+static void forecast_changed(LcipWindow *self) {
+  const LcipForecast *forecast = lcip_session_get_forecast(self->session);
+  g_autofree char *text = lcip_forecast_to_text(forecast);
+  lcip_canvas_set_forecast(self->canvas, forecast->lane, text);
+}
+
 /* Positions are of whole stacks: where the actor is now, and by how much it was dragged. */
 static void place_actors(LcipWindow *self, char **ids, double dx, double dy) {
   g_autoptr(GArray) positions = g_array_new(FALSE, FALSE, sizeof(LcipPosition));
@@ -215,6 +226,7 @@ static void add_canvas(LcipWindow *self) {
   lcip_overview_set_canvas(self->overview, self->canvas);
   g_signal_connect_swapped(self->canvas, "move-actors", G_CALLBACK(move_actors), self);
   g_signal_connect_swapped(self->canvas, "place-actors", G_CALLBACK(place_actors), self);
+  g_signal_connect_swapped(self->canvas, "hover-lane", G_CALLBACK(hover_lane), self);
   g_signal_connect_swapped(self->canvas, "refused", G_CALLBACK(show_message), self);
   g_signal_connect_swapped(self->canvas, "selection-changed", G_CALLBACK(selection_changed), self);
   g_signal_connect_swapped(self->canvas, "view-changed", G_CALLBACK(view_changed), self);
@@ -237,6 +249,7 @@ static void add_session(LcipWindow *self) {
   g_signal_connect_swapped(self->session, "plan-changed", G_CALLBACK(plan_changed), self);
   g_signal_connect_swapped(self->session, "state-changed", G_CALLBACK(state_changed), self);
   g_signal_connect_swapped(self->session, "profile-changed", G_CALLBACK(update_stats), self);
+  g_signal_connect_swapped(self->session, "forecast-changed", G_CALLBACK(forecast_changed), self);
   g_signal_connect_swapped(self->session, "message", G_CALLBACK(show_message), self);
   g_signal_connect_swapped(self->session, "failed", G_CALLBACK(show_failure), self);
 }

@@ -465,6 +465,35 @@ static gboolean results_arrived(void) {
   return results->len > 0;
 }
 
+static gboolean forecast_is_done(void) {
+  LcipForecastState state = lcip_session_get_forecast(session)->state;
+  g_assert_cmpint(state, !=, LCIP_FORECAST_FAILED);
+  return state == LCIP_FORECAST_DONE;
+}
+
+/* Dragged over the lane @lane and not dropped there: what it would do is said at the pointer. */
+static void check_forecast(const char *conv, const char *lane) {
+  graphene_rect_t from, band;
+  activate("win.reveal", g_variant_new_string(conv));
+  g_assert_true(lcip_canvas_get_actor_rect(canvas, conv, &from));
+  g_assert_true(lcip_canvas_get_lane_rect(canvas, lane, &band));
+  const double y = band.origin.y + band.size.height / 2 - from.origin.y - 10;
+  g_signal_emit_by_name(canvas->drag_gesture, "drag-begin", from.origin.x + from.size.width / 2,
+                        from.origin.y + 10.);
+  g_signal_emit_by_name(canvas->drag_gesture, "drag-update", 10., 10.);
+  g_signal_emit_by_name(canvas->drag_gesture, "drag-update", 10., y);
+  wait_until(forecast_is_done, "a prediction");
+  const LcipForecast *forecast = lcip_session_get_forecast(session);
+  g_assert_cmpstr(forecast->lane, ==, lane);
+  g_assert_true(forecast->measured);
+  g_assert_cmpfloat(forecast->capacity, >, 0);
+  g_assert_cmpfloat(forecast->latency, >, 0);
+  g_assert_nonnull(strstr(canvas->drag.forecast, "predicted "));
+  lcip_canvas_drag_cancel(canvas);
+  g_assert_cmpint(lcip_session_get_forecast(session)->state, ==, LCIP_FORECAST_NONE);
+  g_assert_null(canvas->drag.forecast);
+}
+
 static void test_run(void) {
   open_example();
   lcip_session_set_source(session, "demo");
@@ -477,8 +506,11 @@ static void test_run(void) {
   guint n = lcip_session_get_graph(session)->lanes->len;
   const LcipLane *added = lcip_session_get_graph(session)->lanes->pdata[n - 1];
   g_autofree char *lane = g_strdup(added->name);
+  wait_until(is_planned, "a plan with the lane");
+  check_forecast(conv, lane);
   lcip_session_move_actors(session, (const char *const[]){conv, NULL}, lane);
   wait_until(change_is_measured, "the figures after a move");
+  g_assert_cmpfloat(lcip_session_get_change(session)->capacity_predicted, >, 0);
   g_assert_cmpfloat(lcip_session_get_change(session)->capacity_after, >, 0);
   g_assert_cmpstr(lane_of(conv), ==, lane);
   activate("win.revert", NULL);

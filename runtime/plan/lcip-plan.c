@@ -185,7 +185,8 @@ static void count_weights(LcipPlan *plan) {
     if (work->blob)
       lane->weight_bytes += lcip_blob_bytes(work->blob);
     for (guint k = 0; step->kernel && k < work->step.n_inputs; k++)
-      if (work->step.constants[k] && !(k < 64 && (step->kernel->prepared_inputs >> k & 1)))
+      if (work->step.constants[k] &&
+          (plan->sketch || !(k < 64 && (step->kernel->prepared_inputs >> k & 1))))
         lane->weight_bytes += lcip_tensor_get_bytes(work->step.constants[k]);
   }
 }
