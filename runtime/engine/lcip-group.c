@@ -91,10 +91,11 @@ static void source_names(const LcipPlan *plan, int step, const char **id, const 
   }
 }
 
-/* In this order: what the caller gave, the feed's picture (source actors), random values. */
+/* In this order: what the caller gave, what is pushed, the feed's picture (source actors), random
+ * values. */
 static gboolean resolve_source(LcipRun *run, LcipGroup *group, int step, GError **error) {
   const LcipPlanWork *work = g_ptr_array_index(group->plan->works, step);
-  LcipSourceSlot slot = {.step = step, .tensor = work->outputs[0]};
+  LcipSourceSlot slot = {.step = step, .tensor = work->outputs[0], .pushed = -1};
   const LcipTensorSpec *spec = &TENSOR(group->plan, slot.tensor)->spec;
   const char *id, *name;
   source_names(group->plan, step, &id, &name);
@@ -103,6 +104,8 @@ static gboolean resolve_source(LcipRun *run, LcipGroup *group, int step, GError 
     if (!check_given(*name ? name : id, given, spec, error))
       return FALSE;
     slot.constant = lcip_tensor_ref(given);
+  } else if (run->pushed && work->graph_port >= 0) {
+    slot.pushed = work->graph_port;
   } else if (work->graph_port >= 0 || !run->feed.next) {
     if (!run->random_inputs) {
       g_set_error(error, LCIP_ERROR, LCIP_ERROR_INVALID,

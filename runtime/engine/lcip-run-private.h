@@ -16,11 +16,12 @@ typedef struct {
   gpointer data;
 } LcipFeed;
 
-/** LcipSourceSlot: one SOURCE step and the tensor that it gives. @constant: the same every frame;
- * NULL: the feed's picture. */
+/** LcipSourceSlot: one SOURCE step and the tensor that it gives. @constant: the same every frame.
+ * @pushed: else the graph input that lcip_run_push() gives, or -1: the feed's picture. */
 typedef struct {
   int step;
   int tensor;
+  int pushed;
   LcipTensor *constant;
 } LcipSourceSlot;
 
@@ -69,11 +70,13 @@ struct _LcipRun {
   LcipMediaSource *media;
   GHashTable *inputs;
   gboolean random_inputs;
+  gboolean pushed;
   guint64 n_frames;
   guint frames_in_flight;
   guint n_streams;
   LcipRecordLevel level;
   LcipFrameFunc frame_func;
+  LcipEndFunc end_func;
   gpointer frame_data;
   /* threads */
   pthread_t source_thread, sink_thread;
@@ -85,6 +88,10 @@ struct _LcipRun {
   /* between source and sink; twice as many records, because the sink still reads what it popped */
   LcipFifo *records;
   LcipFrameRecord ring[2 * LCIP_MAX_FRAMES];
+  /* lcip_run_push(): @push_group is the one that it issues to */
+  pthread_mutex_t push_mutex;
+  LcipGroup *push_group;
+  guint64 n_pushed;
   /* serialises lcip_run_set_plan() */
   pthread_mutex_t plan_mutex;
   guint64 next_epoch;
@@ -110,6 +117,8 @@ typedef enum { LCIP_RUN_GO_ON, LCIP_RUN_STOP } LcipRunEnd;
 void lcip_run_fail(LcipRun *run, LcipRunEnd end, GError *error);
 /** lcip_run_stop: tells all threads to end. */
 void lcip_run_stop(LcipRun *run);
+/** lcip_run_join_source: after lcip_run_stop(): from here on nobody issues frames. */
+void lcip_run_join_source(LcipRun *run);
 /** lcip_run_free_groups: with the plan that waits, if any; their threads end. */
 void lcip_run_free_groups(LcipRun *run);
 /** lcip_run_instance_failed: an LcipFailedFunc; @data is the run. */

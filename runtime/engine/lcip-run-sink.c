@@ -252,7 +252,7 @@ static void drop_records(LcipRun *run) {
 
 static void end_run(LcipRun *run) {
   lcip_run_stop(run);
-  pthread_join(run->source_thread, NULL);
+  lcip_run_join_source(run);
   pthread_mutex_lock(&run->mutex);
   run->ended = TRUE; /* from here on no plan is taken any more */
   pthread_mutex_unlock(&run->mutex);
@@ -262,6 +262,8 @@ static void end_run(LcipRun *run) {
   run->done = TRUE;
   pthread_cond_broadcast(&run->done_cond);
   pthread_mutex_unlock(&run->mutex);
+  if (run->end_func)
+    run->end_func(run->frame_data);
 }
 
 gpointer lcip_run_sink_main(gpointer data) {

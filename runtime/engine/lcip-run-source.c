@@ -1,13 +1,15 @@
 #include "config.h"
 #include "lcip-run-private.h"
 
-/* The source thread: deals frames to the streams of the newest plan, in order and never more at
- * once than are allowed in flight. */
+/* The source thread, or whoever pushes: deals frames to the streams of the newest plan, in order
+ * and never more at once than are allowed in flight. */
 
+/* @inputs: the tensors of the frame that is pushed, else NULL. */
 typedef struct {
   LcipRun *run;
   LcipGroup *group;
   guint64 n_issued;
+  LcipTensor *const *inputs;
 } Source;
 
 static gboolean stopped(LcipRun *run) {
@@ -76,33 +78,56 @@ static gboolean wait_for_room(Source *source) {
 
 /* ---- one frame ---- */
 
+static gboolean is_picture(const LcipSourceSlot *slot) {
+  return !slot->constant && slot->pushed < 0;
+}
+
 static gboolean wants_picture(const LcipGroup *group) {
   for (guint i = 0; i < group->sources->len; i++)
-    if (!g_array_index(group->sources, LcipSourceSlot, i).constant)
+    if (is_picture(&g_array_index(group->sources, LcipSourceSlot, i)))
       return TRUE;
   return FALSE;
 }
 
-static gboolean picture_fits(Source *source, const LcipTensor *picture, GError **error) {
-  for (guint i = 0; i < source->group->sources->len; i++) {
-    const LcipSourceSlot *slot = &g_array_index(source->group->sources, LcipSourceSlot, i);
-    const LcipPlan *plan = source->group->plan;
-    const LcipShape *planned =
-        &g_array_index(plan->tensors, LcipPlanTensor, slot->tensor).spec.shape;
-    const LcipShape *shape = lcip_tensor_get_shape(picture);
-    gboolean fits = slot->constant || shape->rank == planned->rank;
-    for (int d = 0; fits && !slot->constant && d < shape->rank; d++)
-      fits = shape->dims[d] <= planned->dims[d];
-    if (fits)
-      continue;
-    g_autofree char *expected = lcip_shape_to_string(planned);
-    g_autofree char *found = lcip_shape_to_string(shape);
-    g_set_error(error, LCIP_ERROR, LCIP_ERROR_INVALID,
-                "a picture of the source: expected at most %s as planned, found %s", expected,
-                found);
-    lcip_step_prefix(plan, g_ptr_array_index(plan->steps, slot->step), error);
-    return FALSE;
-  }
+/* Borrowed. */
+static LcipTensor *slot_tensor(const Source *source, const LcipFrameRecord *record,
+                               const LcipSourceSlot *slot) {
+  if (slot->constant)
+    return slot->constant;
+  return slot->pushed >= 0 ? source->inputs[slot->pushed] : record->picture;
+}
+
+static gboolean fits_spec(const LcipTensor *tensor, const LcipTensorSpec *planned) {
+  const LcipTensorSpec *spec = lcip_tensor_get_spec(tensor);
+  const LcipShape *shape = lcip_tensor_get_shape(tensor);
+  gboolean fits = spec->type == planned->type && spec->format == planned->format &&
+                  shape->rank == planned->shape.rank;
+  for (int d = 0; fits && d < shape->rank; d++)
+    fits = shape->dims[d] >= 0 && shape->dims[d] <= planned->shape.dims[d];
+  return fits;
+}
+
+static gboolean slot_fits(const Source *source, const LcipFrameRecord *record,
+                          const LcipSourceSlot *slot, GError **error) {
+  const LcipPlan *plan = source->group->plan;
+  const LcipTensorSpec *planned = &g_array_index(plan->tensors, LcipPlanTensor, slot->tensor).spec;
+  const LcipTensor *tensor = slot_tensor(source, record, slot);
+  if (slot->constant || (tensor && fits_spec(tensor, planned)))
+    return TRUE;
+  g_autofree char *expected = lcip_tensor_spec_to_string(planned);
+  g_autofree char *found =
+      tensor ? lcip_tensor_spec_to_string(lcip_tensor_get_spec(tensor)) : g_strdup("nothing");
+  g_set_error(error, LCIP_ERROR, LCIP_ERROR_INVALID,
+              "a tensor of the source: expected at most %s as planned, found %s", expected, found);
+  lcip_step_prefix(plan, g_ptr_array_index(plan->steps, slot->step), error);
+  return FALSE;
+}
+
+static gboolean frame_fits(const Source *source, const LcipFrameRecord *record, GError **error) {
+  for (guint i = 0; i < source->group->sources->len; i++)
+    if (!slot_fits(source, record, &g_array_index(source->group->sources, LcipSourceSlot, i),
+                   error))
+      return FALSE;
   return TRUE;
 }
 
@@ -128,7 +153,7 @@ static void push_source(Source *source, LcipInstance *instance, const LcipFrameR
   token->epoch = source->group->epoch;
   token->timestamp_ns = record->timestamp_ns;
   token->ready_ns = record->issued_ns;
-  lcip_token_lend(token, slot->constant ? slot->constant : record->picture);
+  lcip_token_lend(token, slot_tensor(source, record, slot));
   const LcipSegment *segment = &instance->segments[0];
   for (guint i = 0; i < segment->n_outputs; i++)
     if (segment->outputs[i]->tensor == slot->tensor)
@@ -157,7 +182,7 @@ static void record_steps(Source *source, const LcipFrameRecord *record, gint64 s
     return;
   for (guint i = 0; i < source->group->sources->len; i++) {
     const LcipSourceSlot *slot = &g_array_index(source->group->sources, LcipSourceSlot, i);
-    if (!slot->constant)
+    if (is_picture(slot))
       lcip_run_io_span(source->group->profiler->source, record->number, slot->step, start_ns);
   }
 }
@@ -193,7 +218,7 @@ static gboolean next_frame(Source *source) {
   /* A plan that came while the source was waiting gets this frame; a fresh one has room. */
   if (ok)
     take_over(source);
-  ok = ok && (!record->picture || picture_fits(source, record->picture, &error));
+  ok = ok && frame_fits(source, record, &error);
   if (ok && !stopped(run)) {
     issue(source, record, start_ns);
     return TRUE;
@@ -213,4 +238,51 @@ gpointer lcip_run_source_main(gpointer data) {
   lcip_fifo_close(source.run->records);
   lcip_doorbell_ring(&source.run->sink_bell);
   return NULL;
+}
+
+/* ---- pushed frames ---- */
+
+static gboolean fail_ended(LcipRun *run, GError **error) {
+  pthread_mutex_lock(&run->mutex);
+  if (run->error)
+    g_propagate_error(error, g_error_copy(run->error));
+  else
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_CANCELLED, "the run has ended");
+  pthread_mutex_unlock(&run->mutex);
+  return FALSE;
+}
+
+static gboolean push_frame(Source *source, gint64 timestamp_ns, GError **error) {
+  LcipRun *run = source->run;
+  if (!wait_for_room(source))
+    return fail_ended(run, error);
+  LcipFrameRecord *record = &run->ring[source->n_issued % G_N_ELEMENTS(run->ring)];
+  const gint64 now_ns = lcip_now_ns();
+  record->number = source->n_issued;
+  record->picture = NULL;
+  record->timestamp_ns = timestamp_ns;
+  record->origin_ns = now_ns;
+  if (!frame_fits(source, record, error))
+    return FALSE;
+  issue(source, record, now_ns);
+  return TRUE;
+}
+
+gboolean lcip_run_push(LcipRun *run, LcipTensor *const *inputs, gint64 timestamp_ns,
+                       GError **error) {
+  g_return_val_if_fail(run->pushed, FALSE);
+  pthread_mutex_lock(&run->push_mutex);
+  Source source = {
+      .run = run, .group = run->push_group, .n_issued = run->n_pushed, .inputs = inputs};
+  const gboolean ok = push_frame(&source, timestamp_ns, error);
+  run->push_group = source.group;
+  run->n_pushed = source.n_issued;
+  pthread_mutex_unlock(&run->push_mutex);
+  return ok;
+}
+
+void lcip_run_push_end(LcipRun *run) {
+  g_return_if_fail(run->pushed);
+  lcip_fifo_close(run->records);
+  lcip_doorbell_ring(&run->sink_bell);
 }

@@ -39,6 +39,16 @@ void lcip_run_io_span(LcipRecorder *recorder, guint64 frame, int step, gint64 st
                                           .kind = LCIP_SPAN_COMPUTE});
 }
 
+void lcip_run_join_source(LcipRun *run) {
+  if (!run->pushed) {
+    pthread_join(run->source_thread, NULL);
+    return;
+  }
+  /* Who pushes leaves as soon as the run is to stop, and does nothing from then on. */
+  pthread_mutex_lock(&run->push_mutex);
+  pthread_mutex_unlock(&run->push_mutex);
+}
+
 void lcip_run_free_groups(LcipRun *run) {
   pthread_mutex_lock(&run->mutex);
   g_autoptr(GPtrArray) groups = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_group_free);
@@ -79,6 +89,7 @@ static void init_threads(LcipRun *run) {
   atomic_init(&run->n_delivered, 0);
   pthread_mutex_init(&run->mutex, NULL);
   pthread_mutex_init(&run->plan_mutex, NULL);
+  pthread_mutex_init(&run->push_mutex, NULL);
   pthread_cond_init(&run->done_cond, NULL);
   lcip_doorbell_init(&run->source_bell);
   lcip_doorbell_init(&run->sink_bell);
@@ -94,6 +105,7 @@ static LcipRun *run_new(const LcipRunOptions *options, const LcipFeed *feed) {
   run->media = options->source ? lcip_media_source_ref(options->source) : NULL;
   run->inputs = copy_inputs(options->inputs);
   run->random_inputs = options->random_inputs;
+  run->pushed = options->pushed;
   run->n_frames = options->n_frames;
   run->frames_in_flight = options->frames_in_flight;
   run->n_streams = MAX(options->streams, 1);
@@ -101,6 +113,7 @@ static LcipRun *run_new(const LcipRunOptions *options, const LcipFeed *feed) {
                : options->profile ? LCIP_RECORD_STEPS
                                   : LCIP_RECORD_FRAMES;
   run->frame_func = options->frame_func;
+  run->end_func = options->end_func;
   run->frame_data = options->frame_data;
   run->profilers = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_profiler_unref);
   return run;
@@ -122,16 +135,18 @@ static void run_free(LcipRun *run) {
   pthread_cond_destroy(&run->done_cond);
   pthread_mutex_destroy(&run->mutex);
   pthread_mutex_destroy(&run->plan_mutex);
+  pthread_mutex_destroy(&run->push_mutex);
   g_free(run);
 }
 
 static gboolean start_threads(LcipRun *run, GError **error) {
-  int result = pthread_create(&run->source_thread, NULL, lcip_run_source_main, run);
+  int result =
+      run->pushed ? 0 : pthread_create(&run->source_thread, NULL, lcip_run_source_main, run);
   if (result == 0) {
     result = pthread_create(&run->sink_thread, NULL, lcip_run_sink_main, run);
     if (result != 0) {
       lcip_run_stop(run);
-      pthread_join(run->source_thread, NULL);
+      lcip_run_join_source(run);
     }
   }
   if (result != 0)

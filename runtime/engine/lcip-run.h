@@ -36,23 +36,30 @@ typedef struct {
 /** LcipFrameFunc: called on the run's sink thread. */
 typedef void (*LcipFrameFunc)(const LcipFrame *frame, gpointer data);
 
+/** LcipEndFunc: called once, on the run's sink thread, when lcip_run_is_done(). It must not drop
+ * the last reference to the run. */
+typedef void (*LcipEndFunc)(gpointer data);
+
 /** LcipRunOptions: @source: for the graph's picture source (NULL where it has none, or when
  * @inputs names the source's picture). @inputs: graph input name -> LcipTensor*, the same every
  * frame; inputs that are neither given nor fed get seeded uniform random values in [0, 1) when
- * @random_inputs. @n_frames: 0 without limit. @frames_in_flight: per stream; 0 for 2 a lane.
+ * @random_inputs. @pushed: the other graph inputs come with lcip_run_push(). @n_frames: 0 without
+ * limit. @frames_in_flight: per stream; 0 for 2 a lane.
  * @streams: replicas of the whole instance that take whole frames in turn; 0 is 1. The sink merges
  * them by frame number. */
 typedef struct {
   LcipMediaSource *source;
   GHashTable *inputs;
   gboolean random_inputs;
+  gboolean pushed;
   guint64 n_frames;
   guint frames_in_flight;
   guint streams;
   gboolean profile;
   gboolean trace; /* keep every firing for lcip_run_write_trace() */
   LcipFrameFunc frame_func;
-  gpointer frame_data;
+  LcipEndFunc end_func;
+  gpointer frame_data; /* of both */
 } LcipRunOptions;
 
 /** lcip_run_random_input: what @random_inputs gives: floats in [0, 1), bytes over their whole range,
@@ -66,6 +73,16 @@ LcipRun *lcip_run_ref(LcipRun *run);
 /** lcip_run_unref: the last one stops the run and waits for its threads. */
 void lcip_run_unref(LcipRun *run);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipRun, lcip_run_unref)
+/** lcip_run_push: issues a frame of a run with @pushed. @inputs: a tensor per graph input, in their
+ * order, of the planned type and at most the planned shape; those that the options gave are not
+ * looked at and may be NULL. The run takes references; nobody may write to the tensors any more.
+ * Waits while as many frames are in flight as are allowed. FALSE when the run has ended, with its
+ * error, or when a tensor does not fit: then the run goes on. Any thread, one after another. */
+gboolean lcip_run_push(LcipRun *run, LcipTensor *const *inputs, gint64 timestamp_ns,
+                       GError **error);
+/** lcip_run_push_end: no more frames come; lcip_run_wait() returns when those pushed are
+ * delivered. */
+void lcip_run_push_end(LcipRun *run);
 /** lcip_run_set_plan: @plan (same graph inputs, sources and sinks) takes over at a frame boundary,
  * after its instance is made and warmed up on the calling thread; the old one drains. On error the
  * old plan goes on. */
