@@ -16,6 +16,7 @@ struct _LcipTensor {
   /* owned: exactly one of the two */
   void *allocated;
   GBytes *bytes;
+  _Atomic(guint8 *) sha256;
   /* borrowed from the above */
   const void *data;
 };
@@ -197,6 +198,7 @@ void lcip_tensor_unref(LcipTensor *tensor) {
     return;
   lcip_memory_free(tensor->allocated, tensor->size_bytes);
   g_clear_pointer(&tensor->bytes, g_bytes_unref);
+  g_free(atomic_load_explicit(&tensor->sha256, memory_order_acquire));
   g_free(tensor);
 }
 
@@ -223,6 +225,25 @@ void *lcip_tensor_get_mutable(LcipTensor *tensor) {
 
 gsize lcip_tensor_get_bytes(const LcipTensor *tensor) {
   return tensor->size_bytes;
+}
+
+const guint8 *lcip_tensor_get_sha256(LcipTensor *tensor) {
+  guint8 *known = atomic_load_explicit(&tensor->sha256, memory_order_acquire);
+  if (known)
+    return known;
+  gsize n = 32;
+  guint8 *digest = g_malloc(n);
+  g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+  const gsize piece = (gsize)1 << 30;
+  for (gsize at = 0; at < tensor->size_bytes; at += piece)
+    g_checksum_update(checksum, (const guint8 *)tensor->data + at,
+                      (gssize)MIN(piece, tensor->size_bytes - at));
+  g_checksum_get_digest(checksum, digest, &n);
+  /* Two threads may do this at once; the first one's is kept. */
+  if (atomic_compare_exchange_strong(&tensor->sha256, &known, digest))
+    return digest;
+  g_free(digest);
+  return known;
 }
 
 LcipTensorView lcip_tensor_view(LcipTensor *tensor) {

@@ -116,6 +116,9 @@ const void *lcip_tensor_get_data(const LcipTensor *tensor);
 /** lcip_tensor_get_mutable: only before the tensor is shared. */
 void *lcip_tensor_get_mutable(LcipTensor *tensor);
 gsize lcip_tensor_get_bytes(const LcipTensor *tensor);
+/** lcip_tensor_get_sha256: of the data, 32 bytes; computed once, only after the tensor is complete.
+ * Any thread. */
+const guint8 *lcip_tensor_get_sha256(LcipTensor *tensor);
 /** lcip_tensor_view: a host view; valid while the tensor lives. */
 LcipTensorView lcip_tensor_view(LcipTensor *tensor);
 /** lcip_tensor_get_i64: element @i of an i64 or i32 tensor, widened. */

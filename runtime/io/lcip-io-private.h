@@ -88,6 +88,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipXmlWeights, lcip_xml_weights_free)
 const char *lcip_xml_weights_key(const LcipXmlWeights *weights, const LcipActor *actor, guint port,
                                  const char *attr);
 
+/** lcip_xml_read_memory: a document that names no weights file; its tensors are found in @tensors
+ * (key -> LcipTensor). @name: for messages. */
+LcipGraph *lcip_xml_read_memory(const char *name, GBytes *bytes, GHashTable *tensors,
+                                GError **error);
+
 /** LCIP_XML_NAMESPACE, LCIP_XML_VERSION: of the documents that this LCIP writes and reads. */
 #define LCIP_XML_NAMESPACE "urn:lcip:graph:1"
 #define LCIP_XML_VERSION "1"

@@ -12,6 +12,7 @@ typedef struct {
   GHashTable *fed;     /* "ID PORT" that an edge or a constant feeds */
   GHashTable *tensors; /* key -> LcipTensor */
   LcipWeights *weights;
+  GHashTable *given; /* borrowed: tensors of a document without a file, or NULL */
   gboolean active_seen;
   GError **error;
 } Reader;
@@ -194,6 +195,8 @@ static gboolean open_weights(Reader *reader, const LcipXmlElement *element) {
   const char *hash = lcip_xml_element_attr(element, "sha256");
   if (!name && !hash)
     return TRUE;
+  if (reader->given)
+    return ELEMENT_FAIL(reader, element, "expected no weights file, found one");
   if (!name || !hash)
     return ELEMENT_FAIL(reader, element, "expected weights and sha256 together, found only %s",
                         name ? "weights" : "sha256");
@@ -223,6 +226,12 @@ static LcipTensor *need_tensor(Reader *reader, const LcipXmlElement *element) {
   LcipTensor *tensor = g_hash_table_lookup(reader->tensors, key);
   if (tensor)
     return tensor;
+  if (reader->given) {
+    tensor = g_hash_table_lookup(reader->given, key);
+    if (!tensor)
+      ELEMENT_FAIL(reader, element, "tensor: expected one that came along, found \"%.80s\"", key);
+    return tensor;
+  }
   if (!reader->weights) {
     ELEMENT_FAIL(reader, element, "tensor: expected the graph to name a weights file, found none");
     return NULL;
@@ -787,8 +796,12 @@ static gboolean read_document(Reader *reader, const LcipXmlElement *root) {
 }
 
 static LcipGraph *read_tree(const char *path, const LcipXmlElement *root, LcipIoHashMode hash_mode,
-                            GError **error) {
-  Reader reader = {.path = path, .hash_mode = hash_mode, .graph = lcip_graph_new(), .error = error};
+                            GHashTable *given, GError **error) {
+  Reader reader = {.path = path,
+                   .hash_mode = hash_mode,
+                   .graph = lcip_graph_new(),
+                   .given = given,
+                   .error = error};
   reader.ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   reader.fed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   reader.tensors =
@@ -803,18 +816,29 @@ static LcipGraph *read_tree(const char *path, const LcipXmlElement *root, LcipIo
   return reader.graph;
 }
 
-static LcipGraph *read_file(const char *path, LcipIoHashMode hash_mode, GError **error) {
-  g_autoptr(GError) own = NULL;
-  g_autoptr(LcipXmlElement) root = NULL;
-  LcipGraph *graph = NULL;
-  g_autoptr(GBytes) bytes = lcip_io_map(path, LCIP_IO_FOLLOW_LINKS, &own);
-  if (bytes)
-    root = lcip_xml_parse(path, bytes, &own);
-  if (root)
-    graph = read_tree(path, root, hash_mode, &own);
+static LcipGraph *read_bytes(const char *path, GBytes *bytes, LcipIoHashMode hash_mode,
+                             GHashTable *given, GError **error) {
+  g_autoptr(LcipXmlElement) root = lcip_xml_parse(path, bytes, error);
+  LcipGraph *graph = root ? read_tree(path, root, hash_mode, given, error) : NULL;
   if (graph)
     lcip_graph_ensure_defaults(graph);
-  else
+  return graph;
+}
+
+static LcipGraph *read_file(const char *path, LcipIoHashMode hash_mode, GError **error) {
+  g_autoptr(GError) own = NULL;
+  g_autoptr(GBytes) bytes = lcip_io_map(path, LCIP_IO_FOLLOW_LINKS, &own);
+  LcipGraph *graph = bytes ? read_bytes(path, bytes, hash_mode, NULL, &own) : NULL;
+  if (!graph)
+    g_propagate_error(error, g_steal_pointer(&own));
+  return graph;
+}
+
+LcipGraph *lcip_xml_read_memory(const char *name, GBytes *bytes, GHashTable *tensors,
+                                GError **error) {
+  g_autoptr(GError) own = NULL;
+  LcipGraph *graph = read_bytes(name, bytes, LCIP_IO_HASH_ALWAYS, tensors, &own);
+  if (!graph)
     g_propagate_error(error, g_steal_pointer(&own));
   return graph;
 }
