@@ -30,6 +30,7 @@ struct _LcipCliCommand {
 };
 
 extern const LcipCliCommand lcip_cli_import;
+extern const LcipCliCommand lcip_cli_worker, lcip_cli_pair;
 extern const LcipCliCommand lcip_cli_validate;
 extern const LcipCliCommand lcip_cli_info;
 extern const LcipCliCommand lcip_cli_run;

@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-runtime.h"
+#include "lcip-remote-device.h"
 
 #include <malloc.h>
 #include <pthread.h>
@@ -100,6 +101,8 @@ const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime) {
 }
 
 const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id) {
+  if (lcip_remote_is_id(id))
+    return lcip_remote_device_find(id, NULL);
   for (guint i = 0; i < runtime->devices->len; i++) {
     const LcipDevice *device = g_ptr_array_index(runtime->devices, i);
     if (g_strcmp0(device->id, id) == 0)

@@ -6,7 +6,8 @@
 G_BEGIN_DECLS
 
 /** LcipDevice: what a lane can be bound to. Immutable.
- * @id: "cpu", "opencl:0", ... @units: processors or compute units. */
+ * @id: "cpu", "opencl:0", ...; "tcp://HOST:PORT/cpu", ... of a worker (lcip-remote-device.h).
+ * @units: processors or compute units. */
 typedef struct {
   char *id;
   char *name;
@@ -21,8 +22,9 @@ typedef struct {
  * weights, kernel and format). Thread-safe; the first call finds the devices. */
 typedef struct _LcipRuntime LcipRuntime;
 LcipRuntime *lcip_runtime_get(void);
-/** lcip_runtime_devices: LcipDevice; borrowed. The CPU first. */
+/** lcip_runtime_devices: LcipDevice of this machine; borrowed. The CPU first. */
 const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime);
+/** lcip_runtime_find_device: of this machine or of a worker that the user is paired with. */
 const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id);
 /** lcip_runtime_opencl_problem: why there is no OpenCL device, or NULL. */
 const char *lcip_runtime_opencl_problem(LcipRuntime *runtime);

@@ -54,7 +54,7 @@ static gboolean settle_view(LcipWorker *worker, int tensor, GError **error) {
 
 /* A tensor that comes in by a channel is read from there, even where the same firing writes the
  * next one of it (a delayed edge back to its own segment). */
-static gboolean place_inputs(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+gboolean lcip_firing_place_inputs(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
   for (guint i = 0; i < step->work->step.n_inputs; i++) {
     const int tensor = step->work->inputs[i];
     if (tensor < 0)
@@ -265,7 +265,7 @@ static gboolean kernel_step(LcipWorker *worker, LcipInstanceStep *step, GError *
 }
 
 static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
-  if (!place_inputs(worker, step, error))
+  if (!lcip_firing_place_inputs(worker, step, error))
     return FALSE;
   place_outputs(worker, step);
   if (!settle_shapes(worker->instance->plan, step, error))

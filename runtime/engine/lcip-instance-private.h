@@ -2,6 +2,7 @@
 
 #include "lcip-doorbell-private.h"
 #include "lcip-fifo-private.h"
+#include "lcip-link.h"
 #include "lcip-plan-private.h"
 #include "lcip-profiler-private.h"
 #include "lcip-token-private.h"
@@ -10,6 +11,7 @@ G_BEGIN_DECLS
 
 typedef struct _LcipInstance LcipInstance;
 typedef struct _LcipWorker LcipWorker;
+typedef struct _LcipRemoteLane LcipRemoteLane;
 
 /** LcipFailedFunc: called by workers when a kernel or the memory fails; takes @error. FRAME: an
  * error token for the frame is on its way to the sink. FATAL: it is not. */
@@ -60,6 +62,7 @@ struct _LcipWorker {
   /* owned */
   LcipTeam *team;
   LcipClQueue *queue;
+  LcipRemoteLane *remote;
   LcipTensor *arena, *scratch;
   LcipClMem arena_buffer, scratch_buffer;
   GPtrArray *uploads; /* LcipClUpload */
@@ -146,10 +149,43 @@ void lcip_instance_move_state(LcipInstance *from, LcipInstance *to);
 /** lcip_worker_warm_up: runs every segment of the lane once on zeros; on the calling thread. */
 gboolean lcip_worker_warm_up(LcipWorker *worker, GError **error);
 gpointer lcip_worker_main(gpointer worker);
+/* Parts of a firing, for lanes whose firings overlap; the lane's thread. */
+
+/** lcip_worker_pop_inputs: takes the frame's tokens. @out: header and status of the frame. */
+void lcip_worker_pop_inputs(LcipWorker *worker, LcipSegment *segment, LcipToken *out);
+gboolean lcip_worker_acquire_outputs(LcipWorker *worker, LcipSegment *segment, GError **error);
+/** lcip_worker_push_outputs: with the shapes in worker->shapes, under the header @head. */
+void lcip_worker_push_outputs(LcipWorker *worker, LcipSegment *segment, LcipToken *head);
+void lcip_worker_drop_tokens(LcipWorker *worker, LcipSegment *segment);
+void lcip_worker_count_fired(LcipWorker *worker, LcipSegment *segment);
+/** lcip_worker_failed: takes @error. */
+void lcip_worker_failed(LcipWorker *worker, guint64 frame, LcipFailure failure, GError *error);
+/** lcip_worker_record: a span of @kind from the mark to @end_ns, which is the mark from then on. */
+void lcip_worker_record(LcipWorker *worker, LcipSpanKind kind, gint64 end_ns, const LcipSpan *what);
+/** lcip_worker_record_sleep: the time from the mark to now as idle or waiting. */
+void lcip_worker_record_sleep(LcipWorker *worker);
+guint64 lcip_worker_oldest_due(const LcipWorker *worker);
+guint lcip_worker_frames_waiting(const LcipWorker *worker);
+
 /** lcip_step_prefix: names the step and its actor in @error. */
 void lcip_step_prefix(const LcipPlan *plan, const LcipPlanStep *step, GError **error);
 
+/* ---- lcip-remote-lane.c: lanes on workers ---- */
+
+/** lcip_remote_lane_new: the link, and for each segment a run that takes over while the worker is
+ * lost. */
+LcipRemoteLane *lcip_remote_lane_new(LcipWorker *worker, GError **error);
+void lcip_remote_lane_free(LcipRemoteLane *lane);
+/** lcip_remote_lane_warm_up: until the worker is ready or known to be lost; the time is limited. */
+gboolean lcip_remote_lane_warm_up(LcipRemoteLane *lane, GError **error);
+void lcip_remote_lane_main(LcipRemoteLane *lane);
+/** lcip_remote_lane_status: any thread. */
+void lcip_remote_lane_status(LcipRemoteLane *lane, LcipLinkStatus *status);
+
 /* ---- lcip-firing.c ---- */
+
+/** lcip_firing_place_inputs: data and actual shapes of the inputs of @step from the tokens. */
+gboolean lcip_firing_place_inputs(LcipWorker *worker, LcipInstanceStep *step, GError **error);
 
 /** lcip_view_shape: the actual shape of tensor @view of storage @root, which holds @actual. FALSE
  * when a reshape has no meaning for it. */

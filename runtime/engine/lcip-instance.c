@@ -268,9 +268,8 @@ static gboolean make_lane_memory(LcipWorker *worker, GError **error) {
     return make_cl_memory(worker, lane, scratch_bytes, error);
   case LCIP_LANE_REMOTE:
   default:
-    g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "lane %s: remote lanes cannot run here",
-                lane->name);
-    return FALSE;
+    worker->remote = lcip_remote_lane_new(worker, error);
+    return worker->remote != NULL;
   }
 }
 
@@ -403,6 +402,7 @@ static LcipWorker *worker_new(LcipInstance *instance, int lane, LcipRecorder *re
 static void worker_free(LcipWorker *worker) {
   if (!worker)
     return;
+  g_clear_pointer(&worker->remote, lcip_remote_lane_free);
   g_ptr_array_unref(worker->uploads);
   g_clear_pointer(&worker->arena_buffer, lcip_cl_buffer_free);
   g_clear_pointer(&worker->scratch_buffer, lcip_cl_buffer_free);

@@ -5,7 +5,7 @@
 
 /* ---- tokens of a firing ---- */
 
-static gboolean acquire_outputs(LcipWorker *worker, LcipSegment *segment, GError **error) {
+gboolean lcip_worker_acquire_outputs(LcipWorker *worker, LcipSegment *segment, GError **error) {
   for (guint i = 0; i < segment->n_made; i++) {
     const int tensor = segment->made[i];
     LcipToken *token = lcip_token_pool_acquire(worker->instance->pools[tensor], error);
@@ -16,7 +16,7 @@ static gboolean acquire_outputs(LcipWorker *worker, LcipSegment *segment, GError
   return TRUE;
 }
 
-static void drop_tokens(LcipWorker *worker, LcipSegment *segment) {
+void lcip_worker_drop_tokens(LcipWorker *worker, LcipSegment *segment) {
   for (guint i = 0; i < segment->n_made; i++)
     g_clear_pointer(&worker->out_tokens[segment->made[i]], lcip_token_unref);
   for (guint i = 0; i < segment->n_inputs; i++) {
@@ -56,12 +56,15 @@ static gboolean warm_up_segment(LcipWorker *worker, LcipSegment *segment, GError
     const int tensor = segment->inputs[i]->tensor;
     ok = tensor < 0 || worker->in_tokens[tensor] || zero_input(worker, tensor, error);
   }
-  ok = ok && acquire_outputs(worker, segment, error) && lcip_firing_run(worker, segment, 0, error);
-  drop_tokens(worker, segment);
+  ok = ok && lcip_worker_acquire_outputs(worker, segment, error) &&
+       lcip_firing_run(worker, segment, 0, error);
+  lcip_worker_drop_tokens(worker, segment);
   return ok;
 }
 
 gboolean lcip_worker_warm_up(LcipWorker *worker, GError **error) {
+  if (worker->remote)
+    return lcip_remote_lane_warm_up(worker->remote, error);
   LcipRecorder *recorder = g_steal_pointer(&worker->recorder);
   gboolean ok = TRUE;
   for (guint i = 0; ok && i < worker->segments->len; i++)
@@ -75,7 +78,7 @@ gboolean lcip_worker_warm_up(LcipWorker *worker, GError **error) {
 /* ---- firings ---- */
 
 /* Takes the frame's tokens. @out: header and status of the frame for what is pushed. */
-static void pop_inputs(LcipWorker *worker, LcipSegment *segment, LcipToken *out) {
+void lcip_worker_pop_inputs(LcipWorker *worker, LcipSegment *segment, LcipToken *out) {
   for (guint i = 0; i < segment->n_inputs; i++) {
     LcipChannel *channel = segment->inputs[i];
     LcipToken *token = lcip_channel_pop(channel);
@@ -125,7 +128,7 @@ static void push_alias(LcipWorker *worker, LcipChannel *channel, const LcipToken
   lcip_token_unref(alias);
 }
 
-static void push_outputs(LcipWorker *worker, LcipSegment *segment, LcipToken *head) {
+void lcip_worker_push_outputs(LcipWorker *worker, LcipSegment *segment, LcipToken *head) {
   head->ready_ns = worker->recorder ? lcip_now_ns() : 0;
   finish_outputs(worker, segment, head);
   for (guint i = 0; i < segment->n_outputs; i++) {
@@ -137,9 +140,15 @@ static void push_outputs(LcipWorker *worker, LcipSegment *segment, LcipToken *he
   }
 }
 
-static void fire_failed(LcipWorker *worker, guint64 frame, LcipFailure failure, GError *error) {
+void lcip_worker_failed(LcipWorker *worker, guint64 frame, LcipFailure failure, GError *error) {
   g_prefix_error(&error, "frame %" G_GUINT64_FORMAT ": ", frame);
   worker->instance->failed(worker->instance->failed_data, failure, error);
+}
+
+void lcip_worker_count_fired(LcipWorker *worker, LcipSegment *segment) {
+  atomic_fetch_add(&segment->n_fired, 1);
+  if (atomic_load(&worker->instance->draining))
+    lcip_doorbell_ring(worker->instance->source_bell);
 }
 
 /* One frame through one segment. A frame that failed upstream goes on as an error, so that those
@@ -148,21 +157,19 @@ static void fire_failed(LcipWorker *worker, guint64 frame, LcipFailure failure, 
 static gboolean fire(LcipWorker *worker, LcipSegment *segment, LcipSpan *span) {
   GError *error = NULL;
   LcipToken head = {.status = LCIP_TOKEN_DATA};
-  pop_inputs(worker, segment, &head);
+  lcip_worker_pop_inputs(worker, segment, &head);
   span->frame = head.frame;
   span->queued_ns = head.ready_ns;
-  const gboolean acquired = acquire_outputs(worker, segment, &error);
+  const gboolean acquired = lcip_worker_acquire_outputs(worker, segment, &error);
   if (acquired && head.status == LCIP_TOKEN_DATA &&
       !lcip_firing_run(worker, segment, head.frame, &error))
     head.status = LCIP_TOKEN_ERROR;
   if (error)
-    fire_failed(worker, head.frame, acquired ? LCIP_FAILED_FRAME : LCIP_FAILED_FATAL, error);
+    lcip_worker_failed(worker, head.frame, acquired ? LCIP_FAILED_FRAME : LCIP_FAILED_FATAL, error);
   if (acquired)
-    push_outputs(worker, segment, &head);
-  drop_tokens(worker, segment);
-  atomic_fetch_add(&segment->n_fired, 1);
-  if (atomic_load(&worker->instance->draining))
-    lcip_doorbell_ring(worker->instance->source_bell);
+    lcip_worker_push_outputs(worker, segment, &head);
+  lcip_worker_drop_tokens(worker, segment);
+  lcip_worker_count_fired(worker, segment);
   return acquired;
 }
 
@@ -180,7 +187,7 @@ static LcipSegment *pick(LcipWorker *worker) {
 
 /* ---- where the lane's time goes ---- */
 
-static guint64 oldest_due(const LcipWorker *worker) {
+guint64 lcip_worker_oldest_due(const LcipWorker *worker) {
   guint64 oldest = G_MAXUINT64;
   for (guint i = 0; i < worker->segments->len; i++) {
     const LcipSegment *segment = g_ptr_array_index(worker->segments, i);
@@ -190,7 +197,7 @@ static guint64 oldest_due(const LcipWorker *worker) {
   return oldest;
 }
 
-static guint frames_waiting(const LcipWorker *worker) {
+guint lcip_worker_frames_waiting(const LcipWorker *worker) {
   guint n = 0;
   for (guint i = 0; i < worker->segments->len; i++) {
     const LcipSegment *segment = g_ptr_array_index(worker->segments, i);
@@ -202,7 +209,8 @@ static guint frames_waiting(const LcipWorker *worker) {
   return n;
 }
 
-static void record(LcipWorker *worker, LcipSpanKind kind, gint64 end_ns, const LcipSpan *what) {
+void lcip_worker_record(LcipWorker *worker, LcipSpanKind kind, gint64 end_ns,
+                        const LcipSpan *what) {
   LcipSpan span = *what;
   span.kind = kind;
   span.start_ns = worker->mark_ns;
@@ -215,19 +223,19 @@ static void record(LcipWorker *worker, LcipSpanKind kind, gint64 end_ns, const L
 
 /* The thread has slept since its mark: idle until a frame that it has yet to work on was issued,
  * and from then on waiting for that frame. */
-static void record_sleep(LcipWorker *worker) {
+void lcip_worker_record_sleep(LcipWorker *worker) {
   LcipInstance *instance = worker->instance;
   const gint64 now_ns = lcip_now_ns();
-  const guint64 due = oldest_due(worker);
+  const guint64 due = lcip_worker_oldest_due(worker);
   gint64 due_ns = now_ns;
   if (due < atomic_load(&instance->n_issued))
     due_ns =
         CLAMP(atomic_load(&instance->issue_ns[due % instance->limit]), worker->mark_ns, now_ns);
   const LcipSpan span = {.frame = due, .step = -1};
   if (due_ns > worker->mark_ns)
-    record(worker, LCIP_SPAN_IDLE, due_ns, &span);
+    lcip_worker_record(worker, LCIP_SPAN_IDLE, due_ns, &span);
   if (now_ns > due_ns)
-    record(worker, LCIP_SPAN_WAIT, now_ns, &span);
+    lcip_worker_record(worker, LCIP_SPAN_WAIT, now_ns, &span);
 }
 
 static void sleep_on_bell(LcipWorker *worker, guint seen) {
@@ -235,26 +243,30 @@ static void sleep_on_bell(LcipWorker *worker, guint seen) {
     lcip_doorbell_wait(&worker->bell, seen);
     return;
   }
-  const gboolean due = oldest_due(worker) < atomic_load(&worker->instance->n_issued);
+  const gboolean due = lcip_worker_oldest_due(worker) < atomic_load(&worker->instance->n_issued);
   lcip_recorder_set_state(worker->recorder, due ? LCIP_SPAN_WAIT : LCIP_SPAN_IDLE,
-                          frames_waiting(worker));
+                          lcip_worker_frames_waiting(worker));
   lcip_doorbell_wait(&worker->bell, seen);
-  record_sleep(worker);
+  lcip_worker_record_sleep(worker);
 }
 
 static gboolean fire_recorded(LcipWorker *worker, LcipSegment *segment) {
   LcipSpan span = {.step = segment->index};
   if (!worker->recorder)
     return fire(worker, segment, &span);
-  lcip_recorder_set_state(worker->recorder, LCIP_SPAN_FIRING, frames_waiting(worker));
+  lcip_recorder_set_state(worker->recorder, LCIP_SPAN_FIRING, lcip_worker_frames_waiting(worker));
   const gboolean ok = fire(worker, segment, &span);
-  record(worker, LCIP_SPAN_FIRING, lcip_now_ns(), &span);
+  lcip_worker_record(worker, LCIP_SPAN_FIRING, lcip_now_ns(), &span);
   return ok;
 }
 
 gpointer lcip_worker_main(gpointer data) {
   LcipWorker *worker = data;
   worker->mark_ns = worker->recorder ? lcip_now_ns() : 0;
+  if (worker->remote) {
+    lcip_remote_lane_main(worker->remote);
+    return NULL;
+  }
   while (!atomic_load(&worker->instance->stop)) {
     const guint seen = lcip_doorbell_read(&worker->bell);
     LcipSegment *segment = pick(worker);

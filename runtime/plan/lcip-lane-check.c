@@ -63,6 +63,14 @@ gboolean lcip_lane_can_run(LcipGraph *graph, int index, LcipLaneKind kind, const
     return FALSE;
   if (kind == LCIP_LANE_CPU && (actor->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK)))
     return TRUE;
+  /* What the worker's own planner says is known when the part is deployed; the least that it has
+   * is a CPU. Sources and sinks stay here, with the pictures. */
+  if (kind == LCIP_LANE_REMOTE) {
+    *why = "Sources and sinks stay on this machine";
+    if (actor->op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK))
+      return FALSE;
+    kind = LCIP_LANE_CPU;
+  }
   if (kind != LCIP_LANE_CPU && (actor->op->flags & LCIP_OP_CPU_ONLY)) {
     *why = actor->op->cpu_only_reason ? actor->op->cpu_only_reason : "It runs on CPU lanes only";
     return FALSE;

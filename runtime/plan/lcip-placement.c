@@ -354,6 +354,38 @@ static void place_sink(LcipPlacement *p, int index) {
     read_value(p, placed, g_array_index(inputs, int, i));
 }
 
+int lcip_placement_dense(const LcipPlacement *p, int ir_value) {
+  const int value = p->of_ir_value[ir_value];
+  if (value < 0 || lcip_placement_value(p, value)->spec.format == LCIP_FORMAT_DENSE)
+    return value;
+  return lcip_placement_value(p, value)->reordered[LCIP_FORMAT_DENSE];
+}
+
+/* No kernel is chosen here: the worker plans its part by itself. Tensors travel dense. */
+static void place_remote(LcipPlacement *p, int index) {
+  const LcipIrNode *node = lcip_ir_node(p->ir, index);
+  g_autoptr(GArray) inputs = g_array_new(FALSE, FALSE, sizeof(int));
+  for (guint i = 0; i < node->inputs->len; i++) {
+    int value = value_of(p, lcip_ir_input(node, i));
+    if (value >= 0 && lcip_placement_value(p, value)->constant)
+      value = -1; /* goes with the actors */
+    const int dense = in_format(p, value, LCIP_FORMAT_DENSE, node->lane);
+    if (value >= 0 && dense < 0) {
+      problem(p, node, "input %u cannot be had in format dense", i);
+      return;
+    }
+    g_array_append_val(inputs, dense);
+  }
+  const int at = (int)p->nodes->len;
+  LcipPlacedNode *placed = add_node(p, index, LCIP_IR_OPERATOR, node->lane);
+  for (guint i = 0; i < inputs->len; i++)
+    read_value(p, placed, g_array_index(inputs, int, i));
+  for (guint o = 0; o < node->outputs->len; o++) {
+    const int ir_value = lcip_ir_output(node, o);
+    give_value(p, placed, at, lcip_ir_value(p->ir, ir_value)->spec, ir_value);
+  }
+}
+
 static gboolean inputs_known(LcipPlacement *p, const LcipIrNode *node) {
   for (guint i = 0; i < node->inputs->len; i++) {
     const int ir_value = lcip_ir_input(node, i);
@@ -371,11 +403,11 @@ static void place(LcipPlacement *p, int index) {
     place_source(p, index);
   } else if (node->kind == LCIP_IR_SINK) {
     place_sink(p, index);
+  } else if (lane_at(p, node->lane)->kind == LCIP_LANE_REMOTE) {
+    place_remote(p, index);
   } else if ((node->op->flags & LCIP_OP_CPU_ONLY) && !is_cpu_lane(p, node->lane)) {
     problem(p, node, "lane %s: %s", lane_at(p, node->lane)->name,
             node->op->cpu_only_reason ? node->op->cpu_only_reason : "it runs on CPU lanes only");
-  } else if (lane_at(p, node->lane)->kind == LCIP_LANE_REMOTE) {
-    problem(p, node, "lane %s: this version has no remote lanes", lane_at(p, node->lane)->name);
   } else if ((node->op->flags & LCIP_OP_VIEW) && node->outputs->len == 1 &&
              lcip_ir_value(p->ir, lcip_ir_output(node, 0))->spec.type != LCIP_TYPE_NONE) {
     place_view(p, node);

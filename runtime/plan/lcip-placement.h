@@ -53,8 +53,17 @@ LcipPlacedNode *lcip_placement_node(const LcipPlacement *placement, int node);
 LcipPlacedValue *lcip_placement_value(const LcipPlacement *placement, int value);
 
 /** lcip_plan_build: steps, segments, tensors, channels and memory from a placement. */
-gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement, GCancellable *cancellable,
-                         GError **error);
+gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement,
+                         const LcipPlanOptions *options, GCancellable *cancellable, GError **error);
+/** lcip_remote_part_new: the graph and the fallback plan of the actors of placed @nodes (int, in
+ * firing order). @inputs, @outputs: placed values (int) that enter and leave. */
+LcipRemotePart *lcip_remote_part_new(const LcipPlan *plan, const LcipPlacement *placement,
+                                     const LcipPlanOptions *options, const GArray *nodes,
+                                     const GArray *inputs, const GArray *outputs,
+                                     GCancellable *cancellable, GError **error);
+void lcip_remote_part_free(LcipRemotePart *part);
+/** lcip_placement_dense: the placed value that holds IR value @value in dense format, or -1. */
+int lcip_placement_dense(const LcipPlacement *placement, int value);
 /** lcip_plan_assign_memory: offsets of the arena tensors, by lifetime inside each segment. */
 void lcip_plan_assign_memory(LcipPlan *plan);
 /** lcip_plan_join: inputs of Concat become parts of its output where they can lie there. */

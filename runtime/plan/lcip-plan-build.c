@@ -8,6 +8,7 @@
 typedef struct {
   LcipPlan *plan;
   const LcipPlacement *p;
+  const LcipPlanOptions *options;
   int *segment_of; /* placed node -> segment */
   int n_segments;
   GHashTable *tensors;  /* segment << 32 | value -> tensor + 1: storage of a value in a segment */
@@ -130,7 +131,7 @@ static int root_tensor(Builder *b, int root, int segment) {
   const LcipPlacedValue *value = lcip_placement_value(b->p, root);
   if (value->constant)
     return add_tensor(b, value, LCIP_STORE_CONSTANT, -1);
-  if (g_array_index(b->crossing, gboolean, root) && segment_kind(b, segment) == LCIP_LANE_CPU)
+  if (g_array_index(b->crossing, gboolean, root) && segment_kind(b, segment) != LCIP_LANE_OPENCL)
     return token_of(b, root);
   return add_tensor(b, value, LCIP_STORE_ARENA, segment);
 }
@@ -183,6 +184,7 @@ static void work_free(gpointer data) {
   g_free((gpointer)work->step.constants);
   g_free(work->step.outputs);
   g_clear_pointer(&work->blob, lcip_blob_unref);
+  g_clear_pointer(&work->remote, lcip_remote_part_free);
   g_free(work->inputs);
   g_free(work->outputs);
   if (work->step.attrs)
@@ -358,8 +360,121 @@ static void emit_downloads(Builder *b, int segment) {
   }
 }
 
+/* ---- a segment that a worker computes: one step ---- */
+
+static void add_unique(GArray *values, int value) {
+  for (guint i = 0; i < values->len; i++)
+    if (g_array_index(values, int, i) == value)
+      return;
+  g_array_append_val(values, value);
+}
+
+/* The segment's nodes, and the values that enter and leave it. */
+static void find_cut(Builder *b, int segment, GArray *nodes, GArray *inputs, GArray *outputs) {
+  for (guint i = 0; i < b->p->nodes->len; i++) {
+    const LcipPlacedNode *node = lcip_placement_node(b->p, (int)i);
+    const int index = (int)i;
+    if (b->segment_of[i] != segment)
+      continue;
+    g_array_append_val(nodes, index);
+    for (guint k = 0; k < node->inputs->len; k++) {
+      const int value = g_array_index(node->inputs, int, k);
+      if (value >= 0 && producer_segment(b, lcip_placement_value(b->p, value)->root) != segment)
+        add_unique(inputs, value);
+    }
+    for (guint o = 0; o < node->outputs->len; o++)
+      if (g_array_index(b->crossing, gboolean, g_array_index(node->outputs, int, o)))
+        add_unique(outputs, g_array_index(node->outputs, int, o));
+  }
+}
+
+static void fill_remote_step(Builder *b, LcipPlanWork *work, guint n_inputs, guint n_outputs) {
+  LcipTensorSpec *inputs = g_new0(LcipTensorSpec, n_inputs + 1);
+  work->step.n_inputs = work->step.n_anchor_inputs = n_inputs;
+  work->step.n_outputs = n_outputs;
+  work->step.outputs = g_new0(LcipTensorSpec, n_outputs + 1);
+  work->step.constants = g_new0(LcipTensor *, n_inputs + 1);
+  for (guint i = 0; i < n_inputs; i++)
+    inputs[i] = spec_of(b, work->inputs[i]);
+  for (guint o = 0; o < n_outputs; o++)
+    work->step.outputs[o] = spec_of(b, work->outputs[o]);
+  work->step.inputs = inputs;
+}
+
+static void add_cost(Builder *b, const LcipIrNode *node, LcipCost *sum) {
+  LcipTensorSpec inputs[LCIP_MAX_PORTS], outputs[LCIP_MAX_PORTS];
+  LcipTensor *constants[LCIP_MAX_PORTS];
+  LcipCost cost = {0};
+  LcipStep step;
+  if (node->inputs->len > LCIP_MAX_PORTS || node->outputs->len > LCIP_MAX_PORTS)
+    return;
+  lcip_ir_step(b->p->ir, node, &step, inputs, constants, outputs);
+  lcip_operator_cost(&step, &cost);
+  sum->flops += cost.flops;
+  sum->bytes += cost.bytes;
+}
+
+/* What stays on the worker cannot be looked at here. */
+static void hide_outputs(Builder *b, const LcipPlacedNode *node, LcipPlanActor *actor,
+                         gboolean is_last) {
+  for (guint o = 0; o < MIN(actor->n_outputs, 64); o++)
+    if (!is_last || o >= node->outputs->len ||
+        !g_array_index(b->crossing, gboolean, g_array_index(node->outputs, int, o)))
+      actor->elided |= G_GUINT64_CONSTANT(1) << o;
+}
+
+static void list_remote_actors(Builder *b, const GArray *nodes, LcipPlanStep *step, int at) {
+  g_autoptr(GArray) actors = g_array_new(FALSE, FALSE, sizeof(int));
+  for (guint i = 0; i < nodes->len; i++) {
+    const LcipPlacedNode *node = lcip_placement_node(b->p, g_array_index(nodes, int, i));
+    const LcipIrNode *ir_node = lcip_ir_node(b->p->ir, node->ir_node);
+    add_cost(b, ir_node, &step->cost);
+    g_array_append_vals(actors, ir_node->actors->data, ir_node->actors->len);
+    for (guint k = 0; k < ir_node->actors->len; k++) {
+      LcipPlanActor *actor = b->plan->actors->pdata[g_array_index(ir_node->actors, int, k)];
+      actor->step = at;
+      hide_outputs(b, node, actor, k + 1 == ir_node->actors->len);
+    }
+  }
+  step->n_actors = actors->len;
+  step->actors = g_memdup2(actors->data, sizeof(int) * actors->len);
+}
+
+static void describe_remote(Builder *b, LcipPlanStep *step, const LcipPlanWork *work) {
+  const LcipPlanLane *lane = b->plan->lanes->pdata[step->lane];
+  const LcipPlanLane *fallback = b->plan->lanes->pdata[work->remote->fallback_lane];
+  step->title = step->n_actors == 1
+                    ? g_strdup(lcip_actor_title(lcip_graph_actor(b->plan->graph, step->actors[0])))
+                    : g_strdup_printf("%u actors", step->n_actors);
+  step->reason = g_strdup_printf("computed by %s; by lane %s while that is lost",
+                                 lane->device ? lane->device->id : lane->name, fallback->name);
+  step->output = work->step.n_outputs ? work->step.outputs[0] : (LcipTensorSpec){0};
+}
+
+static gboolean emit_remote(Builder *b, int segment, GCancellable *cancellable, GError **error) {
+  g_autoptr(GArray) nodes = g_array_new(FALSE, FALSE, sizeof(int));
+  g_autoptr(GArray) inputs = g_array_new(FALSE, FALSE, sizeof(int));
+  g_autoptr(GArray) outputs = g_array_new(FALSE, FALSE, sizeof(int));
+  LcipPlanWork *work;
+  LcipPlanStep *step;
+  find_cut(b, segment, nodes, inputs, outputs);
+  const int at = add_step(b, LCIP_STEP_REMOTE, segment, &work, &step);
+  work->inputs = tensors_of(b, inputs, segment);
+  work->outputs = tensors_of(b, outputs, segment);
+  fill_remote_step(b, work, inputs->len, outputs->len);
+  list_remote_actors(b, nodes, step, at);
+  work->remote =
+      lcip_remote_part_new(b->plan, b->p, b->options, nodes, inputs, outputs, cancellable, error);
+  if (!work->remote)
+    return FALSE;
+  describe_remote(b, step, work);
+  return TRUE;
+}
+
 static gboolean emit_segment(Builder *b, int segment, GCancellable *cancellable, GError **error) {
   emit_reads(b, segment);
+  if (segment_kind(b, segment) == LCIP_LANE_REMOTE)
+    return emit_remote(b, segment, cancellable, error);
   for (guint i = 0; i < b->p->nodes->len; i++) {
     if (b->segment_of[i] != segment)
       continue;
@@ -377,7 +492,8 @@ static gboolean emit_all(Builder *b, GCancellable *cancellable, GError **error) 
   return TRUE;
 }
 
-gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement, GCancellable *cancellable,
+gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement,
+                         const LcipPlanOptions *options, GCancellable *cancellable,
                          GError **error) {
   g_autofree int *segment_of = g_new0(int, placement->nodes->len + 1);
   g_autoptr(GHashTable) tensors = g_hash_table_new(NULL, NULL);
@@ -386,6 +502,7 @@ gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement, GCancel
   g_autoptr(GArray) crossing = g_array_new(FALSE, TRUE, sizeof(gboolean));
   Builder b = {.plan = plan,
                .p = placement,
+               .options = options,
                .segment_of = segment_of,
                .tensors = tensors,
                .tokens = tokens,

@@ -34,14 +34,29 @@ typedef struct {
 
 /** LcipPlanStepKind: KERNEL runs a kernel. UPLOAD and DOWNLOAD copy inputs[0] to outputs[0] between
  * host (TOKEN) and device (ARENA) in an OpenCL segment. SOURCE gives the picture of a source actor
- * or a graph input; SINK takes a sink actor's inputs or a graph output. */
+ * or a graph input; SINK takes a sink actor's inputs or a graph output. REMOTE stands for all
+ * actors of its segment, which a worker computes. */
 typedef enum {
   LCIP_STEP_KERNEL,
   LCIP_STEP_UPLOAD,
   LCIP_STEP_DOWNLOAD,
   LCIP_STEP_SOURCE,
-  LCIP_STEP_SINK
+  LCIP_STEP_SINK,
+  LCIP_STEP_REMOTE
 } LcipPlanStepKind;
+
+/** LcipRemotePart: what a REMOTE step stands for. @graph: its actors as they are in the document;
+ * the cut edges are graph inputs and outputs, in the order of the step's. It has a lane and a
+ * mapping LCIP_REMOTE_WORKER, for the worker, and LCIP_REMOTE_FALLBACK, for the lane that takes
+ * over while the worker is lost. @fallback: a plan for that. */
+#define LCIP_REMOTE_WORKER "worker"
+#define LCIP_REMOTE_FALLBACK "fallback"
+typedef struct {
+  LcipGraph *graph;
+  LcipPlan *fallback;
+  int fallback_lane; /* index in plan->lanes */
+  gboolean pinned;
+} LcipRemotePart;
 
 /** LcipPlanWork: what the engine needs of step i, beside its public LcipPlanStep.
  * @step: descriptor with planned specs (formats included); its arrays are owned by the plan.
@@ -57,6 +72,7 @@ typedef struct {
   int *outputs;
   gsize scratch_bytes;
   int graph_port;
+  LcipRemotePart *remote; /* REMOTE */
 } LcipPlanWork;
 
 /** LcipPlanSegment: steps that one worker executes in a static order for one frame. Kind SOURCE is

@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-placement.h"
+#include "lcip-remote-device.h"
 
 #include <string.h>
 
@@ -106,6 +107,15 @@ static void check_lanes(LcipPlan *plan, const LcipIr *ir, GPtrArray *problems) {
   }
 }
 
+static void report_no_device(const char *lane, const char *device, GPtrArray *problems) {
+  g_autoptr(GError) error = NULL;
+  if (lcip_remote_is_id(device) && !lcip_remote_device_find(device, &error))
+    lcip_problems_add(problems, LCIP_PROBLEM_ERROR, NULL, "lane %s: %s", lane, error->message);
+  else
+    lcip_problems_add(problems, LCIP_PROBLEM_ERROR, NULL, "lane %s: there is no device %s", lane,
+                      device);
+}
+
 static void check_bindings(LcipPlan *plan, GHashTable *bindings, GPtrArray *problems) {
   GHashTableIter iter;
   gpointer lane, device;
@@ -117,8 +127,7 @@ static void check_bindings(LcipPlan *plan, GHashTable *bindings, GPtrArray *prob
       lcip_problems_add(problems, LCIP_PROBLEM_ERROR, NULL, "there is no lane %s",
                         (const char *)lane);
     else if (!lcip_runtime_find_device(lcip_runtime_get(), device))
-      lcip_problems_add(problems, LCIP_PROBLEM_ERROR, NULL, "lane %s: there is no device %s",
-                        (const char *)lane, (const char *)device);
+      report_no_device(lane, device, problems);
   }
 }
 
@@ -266,7 +275,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
     return FALSE;
   for (guint i = 0; i < plan->actors->len; i++)
     settle_actor(plan, ir, (int)i);
-  if (!lcip_plan_build(plan, placement, cancellable, error))
+  if (!lcip_plan_build(plan, placement, options, cancellable, error))
     return FALSE;
   for (guint e = 0; e < plan->graph->edges->len; e++)
     plan->edge_bytes[e] = edge_bytes(plan, &g_array_index(plan->graph->edges, LcipEdge, e));

@@ -465,7 +465,9 @@ const char *lcip_wire_type_name(LcipWireType type) {
 
 /* ---- whole messages ---- */
 
-gboolean lcip_wire_encode(const LcipWire *wire, GByteArray *out, GError **error) {
+gboolean lcip_wire_encode(const LcipWire *wire, const LcipBuffer *payload, guint n, GByteArray *out,
+                          GError **error) {
+  gsize payload_bytes = 0;
   g_byte_array_set_size(out, 0);
   put_u32(out, LCIP_WIRE_MAGIC);
   put_u16(out, LCIP_WIRE_VERSION);
@@ -474,16 +476,18 @@ gboolean lcip_wire_encode(const LcipWire *wire, GByteArray *out, GError **error)
   g_byte_array_set_size(out, LCIP_WIRE_HEADER_BYTES);
   types[wire->type].put(out, wire);
   const gsize fields = out->len - LCIP_WIRE_HEADER_BYTES;
-  if (fields > LCIP_WIRE_MAX_FIELD_BYTES || wire->payload_bytes > LCIP_WIRE_PART_BYTES)
+  guint32 crc = lcip_crc32c(0, out->data + LCIP_WIRE_HEADER_BYTES, fields);
+  for (guint i = 0; i < n; i++) {
+    crc = lcip_crc32c(crc, payload[i].data, payload[i].size_bytes);
+    payload_bytes += payload[i].size_bytes;
+  }
+  if (fields > LCIP_WIRE_MAX_FIELD_BYTES || payload_bytes > LCIP_WIRE_PART_BYTES)
     return fail(error, LCIP_REMOTE_ERROR_LIMIT,
                 "%s: expected at most %u bytes of fields and %u of payload, found %" G_GSIZE_FORMAT
                 " and %" G_GSIZE_FORMAT,
                 types[wire->type].name, LCIP_WIRE_MAX_FIELD_BYTES, LCIP_WIRE_PART_BYTES, fields,
-                wire->payload_bytes);
-  guint32 crc = lcip_crc32c(0, out->data + LCIP_WIRE_HEADER_BYTES, fields);
-  crc = lcip_crc32c(crc, wire->payload, wire->payload_bytes);
-  const guint32 tail[3] = {GUINT32_TO_LE((guint32)(fields + wire->payload_bytes)),
-                           GUINT32_TO_LE(crc), 0};
+                payload_bytes);
+  const guint32 tail[3] = {GUINT32_TO_LE((guint32)(fields + payload_bytes)), GUINT32_TO_LE(crc), 0};
   memcpy(out->data + 12, tail, sizeof tail);
   return TRUE;
 }

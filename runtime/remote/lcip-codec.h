@@ -171,9 +171,17 @@ typedef struct {
   gsize payload_bytes;
 } LcipWire;
 
-/** lcip_wire_encode: header and fields of @wire into @out (replaced); the payload follows it as it
- * is. The header's checksum covers both. FALSE when a text, a list or the payload is too long. */
-gboolean lcip_wire_encode(const LcipWire *wire, GByteArray *out, GError **error);
+/** LcipBuffer: bytes somewhere; borrowed. */
+typedef struct {
+  const void *data;
+  gsize size_bytes;
+} LcipBuffer;
+
+/** lcip_wire_encode: header and fields of @wire into @out (replaced). What follows them as it is,
+ * the payload, is in @n buffers one after another (@wire's own is not looked at); the header's
+ * checksum covers it. FALSE when a list or the payload is too long. */
+gboolean lcip_wire_encode(const LcipWire *wire, const LcipBuffer *payload, guint n, GByteArray *out,
+                          GError **error);
 /** lcip_wire_decode: checks everything. LCIP_REMOTE_ERROR_VERSION where only the version is
  * another. @data must outlive @wire. */
 gboolean lcip_wire_decode(const guint8 *data, gsize size_bytes, LcipWire *wire, GError **error);

@@ -48,14 +48,13 @@ typedef struct {
 void lcip_link_status_clear(LcipLinkStatus *status);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LcipLinkStatus, lcip_link_status_clear)
 
-/** LcipLinkResult: of one frame. Times by this machine's clock. @error: NULL, or why the worker
- * could not compute it. */
+/** LcipLinkResult: of one frame. Times by this machine's clock. */
 typedef struct {
   guint64 frame;
   gint64 sent_ns, received_ns, started_ns, ended_ns, done_ns;
 } LcipLinkResult;
 
-/** LcipLinkPort: where a tensor of a frame lies: @spec's shape is the planned one. */
+/** LcipLinkInput, LcipLinkOutput: where a tensor of a frame lies, dense. */
 typedef struct {
   LcipShape shape; /* actual */
   const void *data;
@@ -66,8 +65,8 @@ typedef struct {
 } LcipLinkOutput;
 
 /** LcipLinkFuncs: called inside lcip_link_work(), by its thread.
- * @output: where result tensor @i of the oldest frame of @part is to be written (called when its
- *   first byte is there). @done: the oldest frame of @part is complete.
+ * @outputs: where the result tensors of @frame, the oldest of @part, are to be written; an entry
+ * per output. @done: that frame is complete.
  * @lost: went offline: no result comes any more for what was sent; its frames are the caller's.
  * @ready: all parts are deployed and warm. */
 typedef struct {
@@ -91,6 +90,8 @@ typedef struct {
 
 /** lcip_link_new: @data for @funcs. Nothing happens before lcip_link_work(). */
 LcipLink *lcip_link_new(const LcipLinkOptions *options, const LcipLinkFuncs *funcs, gpointer data);
+/** lcip_link_close: says goodbye and ends the connection for good. */
+void lcip_link_close(LcipLink *link);
 void lcip_link_free(LcipLink *link);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipLink, lcip_link_free)
 /** lcip_link_add_part: a subgraph whose actors all stand on the lane; before the first work. The

@@ -415,8 +415,11 @@ static gboolean listen_at(Zmq *zmq, const char *address) {
   if (zmq_bind(zmq->socket, address) != 0 ||
       zmq_getsockopt(zmq->socket, ZMQ_LAST_ENDPOINT, bound, &size) != 0)
     return FALSE;
-  g_free(zmq->address);
-  zmq->address = g_strdup(bound);
+  if (g_str_has_suffix(address, ":*")) {
+    g_free(zmq->address);
+    zmq->address =
+        g_strdup_printf("%.*s%s", (int)strlen(address) - 2, address, strrchr(bound, ':'));
+  }
   return TRUE;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "lcip-remote-error.h"
+#include "lcip-codec.h"
 
 G_BEGIN_DECLS
 
@@ -19,11 +19,6 @@ typedef guint64 LcipPeer;
 typedef enum { LCIP_TRANSPORT_OK, LCIP_TRANSPORT_AGAIN, LCIP_TRANSPORT_LOST } LcipTransportResult;
 
 typedef enum { LCIP_WAIT_READ, LCIP_WAIT_READ_WRITE } LcipTransportWait;
-
-typedef struct {
-  const void *data;
-  gsize size_bytes;
-} LcipBuffer;
 
 /** LcipTransportClass: an implementation. All functions but @take_log must be there.
  * @send: the @n buffers, one after another, are one message; they are copied.

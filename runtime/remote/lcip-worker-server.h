@@ -12,7 +12,7 @@ typedef struct _LcipWorkerServer LcipWorkerServer;
 
 /* Every limit in time that there is on the worker's side. */
 #define LCIP_WORKER_CLIENT_SILENCE_NS G_GINT64_CONSTANT(10000000000) /* then it is forgotten */
-#define LCIP_WORKER_TICK_NS G_GINT64_CONSTANT(1000000000)            /* how often it looks */
+#define LCIP_WORKER_TICK_NS G_GINT64_CONSTANT(100000000)             /* between signs of life */
 
 typedef enum { LCIP_LOG_INFO, LCIP_LOG_WARNING } LcipLogLevel;
 /** LcipLogFunc: one line without its end. Called by any of the server's threads. */
@@ -21,7 +21,7 @@ typedef void (*LcipLogFunc)(LcipLogLevel level, const char *line, gpointer data)
 /** LcipWorkerLimits: 0 for the default.
  * @memory_bytes: weights, plans and frames of all sessions together (default: half of the
  *   machine's). @sessions: of all clients (32). @actors: of one subgraph (20000). @document_bytes:
- *   of one subgraph's XML (64 MiB). @cache_bytes: weights kept on disk (4 GiB). @credits: frames
+ *   of one subgraph's XML (16 MiB). @cache_bytes: weights kept on disk (4 GiB). @credits: frames
  *   in flight of one session (16). */
 typedef struct {
   guint64 memory_bytes;

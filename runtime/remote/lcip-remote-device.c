@@ -1,0 +1,87 @@
+#include "config.h"
+#include "lcip-keys.h"
+#include "lcip-remote-device.h"
+
+#include <string.h>
+
+#define DEFAULT_DEVICE "cpu"
+
+gboolean lcip_remote_is_id(const char *id) {
+  return g_str_has_prefix(id, "tcp://");
+}
+
+void lcip_remote_split(const char *id, char **address, char **device) {
+  const char *host = strstr(id, "://");
+  const char *slash = strchr(host ? host + 3 : id, '/');
+  *address = slash ? g_strndup(id, (gsize)(slash - id)) : g_strdup(id);
+  *device = g_strdup(slash && slash[1] ? slash + 1 : DEFAULT_DEVICE);
+}
+
+LcipLaneKind lcip_remote_device_kind(const char *id) {
+  g_autofree char *address = NULL, *device = NULL;
+  lcip_remote_split(id, &address, &device);
+  return g_str_has_prefix(device, "opencl") ? LCIP_LANE_OPENCL : LCIP_LANE_CPU;
+}
+
+/* ---- devices: made when they are first asked for, and never freed ---- */
+
+static LcipDevice *device_new(const char *id, const LcipKnownWorker *worker,
+                              const LcipKnownDevice *known, const char *device_id) {
+  LcipDevice *device = g_new0(LcipDevice, 1);
+  device->id = g_strdup(id);
+  device->kind = LCIP_LANE_REMOTE;
+  device->name =
+      g_strdup_printf("%s of %s", known && *known->name ? known->name : device_id, worker->name);
+  device->units = known ? known->units : 0;
+  device->memory_bytes = known ? known->memory_bytes : 0;
+  device->driver = g_strdup("");
+  return device;
+}
+
+static const LcipDevice *intern(const char *id, const LcipKnownWorker *worker,
+                                const LcipKnownDevice *known, const char *device_id) {
+  static GMutex mutex;
+  static GHashTable *devices;
+  g_mutex_lock(&mutex);
+  if (!devices)
+    devices = g_hash_table_new(g_str_hash, g_str_equal);
+  LcipDevice *device = g_hash_table_lookup(devices, id);
+  if (!device) {
+    device = device_new(id, worker, known, device_id);
+    g_hash_table_insert(devices, device->id, device);
+  }
+  g_mutex_unlock(&mutex);
+  return device;
+}
+
+static const LcipKnownDevice *known_device(const LcipKnownWorker *worker, const char *device) {
+  for (guint i = 0; i < worker->devices->len; i++) {
+    const LcipKnownDevice *known = g_ptr_array_index(worker->devices, i);
+    if (g_str_equal(known->id, device))
+      return known;
+  }
+  return NULL;
+}
+
+const LcipDevice *lcip_remote_device_find(const char *id, GError **error) {
+  g_autofree char *address = NULL, *device = NULL;
+  lcip_remote_split(id, &address, &device);
+  g_autoptr(LcipKnownWorker) worker = lcip_known_workers_find(address, error);
+  return worker ? intern(id, worker, known_device(worker, device), device) : NULL;
+}
+
+GPtrArray *lcip_remote_devices(GError **error) {
+  g_autoptr(GPtrArray) workers = lcip_known_workers(error);
+  if (!workers)
+    return NULL;
+  GPtrArray *devices = g_ptr_array_new();
+  for (guint i = 0; i < workers->len; i++) {
+    const LcipKnownWorker *worker = g_ptr_array_index(workers, i);
+    for (guint k = 0; k < worker->devices->len; k++) {
+      const LcipKnownDevice *known = g_ptr_array_index(worker->devices, k);
+      g_autofree char *id = g_strdup_printf("%s/%s", worker->address, known->id);
+      g_ptr_array_add(devices, (gpointer)intern(id, worker, known, known->id));
+    }
+  }
+  return devices;
+}
