@@ -564,7 +564,9 @@ static void test_winograd_precision(void) {
   static const KernelCase cases[] = {{"Conv", "f:1x512x7x7 c:64x512x3x3", "pads=1 1 1 1"},
                                      {"Conv", "f:1x512x4x4 c:64x512x3x3", "pads=1 1 1 1"},
                                      {"Conv", "f:1x128x16x16 c:64x128x3x3", "pads=1 1 1 1"},
-                                     {"Conv", "f:1x128x60x60 c:64x128x3x3", "pads=1 1 1 1"}};
+                                     {"Conv", "f:1x128x60x60 c:64x128x3x3", "pads=1 1 1 1"},
+                                     /* large enough to be computed in stages */
+                                     {"Conv", "f:1x256x27x28 c:160x256x3x3", "pads=1 1 1 1"}};
   g_autoptr(GRand) rand = g_rand_new_with_seed(SEED);
   guint n, seen = 0;
   const LcipKernel *const *table = lcip_kernel_table(&n);

@@ -4,10 +4,16 @@
 
 #include <math.h>
 
-/* Winograd convolution over channel-blocked tensors, fused: a chunk is a number of tiles small
- * enough that their transformed input stays in the L2 cache. For each pair of output vectors it
- * multiplies all frequencies and transforms the products back at once, so these never leave the
- * cache either, and the weights are read once, in order. No chunk waits for another. */
+/* Winograd convolution over channel-blocked tensors, in one of two ways with the same results.
+ *
+ * Fused: a chunk is a number of tiles small enough that their transformed input stays in the L2
+ * cache. For each pair of output vectors it multiplies all frequencies and transforms the products
+ * back at once, so these never leave the cache either, and the weights are read once, in order. No
+ * chunk waits for another.
+ *
+ * Staged, where chunks would read large weights again and again: all input is transformed, then
+ * each frequency multiplied for all tiles, then all is transformed back; so each weight is read
+ * once. */
 
 /* Registers as in direct convolution: ROWS x 2 sums, 2 of weights, 1 broadcast. */
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -17,7 +23,13 @@
 #endif
 #define GROUP (2 * LCIP_LANES) /* output channels of a micro-kernel */
 
-enum { MAX_SIDE = LCIP_WINOGRAD_MAX_SIDE, MAX_TILE = LCIP_WINOGRAD_MAX_TILE };
+enum {
+  MAX_SIDE = LCIP_WINOGRAD_MAX_SIDE,
+  MAX_TILE = LCIP_WINOGRAD_MAX_TILE,
+  CACHE_LINE_ELEMS = 16
+};
+/* Staged: parts of the tiles that are chunks of their own, for each block or group. */
+enum { STAGE_PARTS = 2 };
 /* Fewer channels than this make transforms dearer than the products they save. */
 enum { MIN_CHANNELS = 16 };
 
@@ -77,6 +89,8 @@ static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats,
   LcipWinograd plan;
   if (!plan_init(&plan, step, NULL))
     return 0;
+  if (lcip_winograd_staged(&plan, &isa))
+    return lcip_winograd_stage_elems(&plan, &isa) * sizeof(float);
   return lcip_winograd_scratch_elems(&plan, &isa) * sizeof(float) * workers;
 }
 
@@ -114,9 +128,10 @@ typedef struct {
   gsize input_stride, product_stride, scratch_elems;
 } Conv;
 
-/* Tiles [tile, tile + n_tiles) and groups [group, group_end); the worker's scratch. */
+/* Tiles [tile, tile + n_tiles), groups [group, group_end), frequencies and input blocks likewise;
+ * @inputs and @products of the first tile: the worker's scratch where fused. */
 typedef struct {
-  gint64 tile, n_tiles, group, group_end;
+  gint64 tile, n_tiles, group, group_end, freq, freq_end, block, block_end;
   float *inputs, *products;
 } Chunk;
 
@@ -190,7 +205,7 @@ LCIP_INLINE void transform_inputs(const Conv *conv, const int m, const Chunk *ch
   const LcipWinograd *p = &conv->plan;
   const float *in = conv->call->inputs[0].data;
   const gint64 plane = p->h * p->w * LCIP_BLOCK;
-  for (gint64 block = 0; block < p->blocks; block++)
+  for (gint64 block = chunk->block; block < chunk->block_end; block++)
     for (gint64 t = 0; t < chunk->n_tiles; t++) {
       const Place at = place_of(p, chunk->tile + t);
       transform_block(conv, m, at, in + (at.n * p->blocks + block) * plane,
@@ -199,9 +214,10 @@ LCIP_INLINE void transform_inputs(const Conv *conv, const int m, const Chunk *ch
 }
 
 /* What a micro-kernel reads and writes: @x: its first tile's values, blocks @x_block apart; @w:
- * weights; @out: the two vectors of a tile are @out_vec apart. In elements. */
+ * weights; @next: the weights after these, which it fetches into the L2 cache meanwhile; @out: the
+ * two vectors of a tile are @out_vec apart. In elements. */
 typedef struct {
-  const float *x, *w;
+  const float *x, *w, *next;
   float *out;
   gsize x_block, out_vec;
   gint64 c;
@@ -210,15 +226,18 @@ typedef struct {
 /* @tiles x @vecs sums over all input channels. */
 LCIP_INLINE void micro_body(const Micro *m, const int tiles, const int vecs) {
   vf sum[ROWS][2];
-  const float *w = m->w;
+  const float *w = m->w, *next = m->next;
   LCIP_UNROLL
   for (int i = 0; i < tiles; i++)
     sum[i][0] = sum[i][1] = v_set1(0.0f);
   for (gint64 done = 0; done < m->c; done += LCIP_BLOCK) {
     const float *x = m->x + (gsize)(done / LCIP_BLOCK) * m->x_block;
     const gint64 depth = MIN(LCIP_BLOCK, m->c - done);
-    for (gint64 k = 0; k < depth; k++, x++, w += vecs * LCIP_LANES) {
+    for (gint64 k = 0; k < depth; k++, x++, w += vecs * LCIP_LANES, next += vecs * LCIP_LANES) {
       const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
+      __builtin_prefetch(next, 0, 2);
+      if (vecs * LCIP_LANES > CACHE_LINE_ELEMS)
+        __builtin_prefetch(next + CACHE_LINE_ELEMS, 0, 2);
       LCIP_UNROLL
       for (int i = 0; i < tiles; i++) {
         const vf value = v_set1(x[i * LCIP_BLOCK]);
@@ -261,22 +280,29 @@ static int group_vecs(const LcipWinograd *p, gint64 group) {
   return (int)MIN(2, p->vecs - 2 * group);
 }
 
-static void multiply(const Conv *conv, const Chunk *chunk, gint64 group) {
+static const float *group_weights(const Conv *conv, gint64 group, gint64 freq) {
   const LcipWinograd *p = &conv->plan;
-  const int vecs = group_vecs(p, group);
+  return conv->weights + group * GROUP * p->c * p->freqs +
+         freq * p->c * group_vecs(p, group) * LCIP_LANES;
+}
+
+/* One frequency of the chunk's tiles; @next: the weights that will be used next. */
+static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 freq,
+                     float *products, const float *next) {
+  const LcipWinograd *p = &conv->plan;
   const gint64 parts = (chunk->n_tiles + ROWS - 1) / ROWS;
-  Micro m = {.w = conv->weights + group * GROUP * p->c * p->freqs,
+  Micro m = {.w = group_weights(conv, group, freq),
              .x_block = (gsize)(p->max_tiles * LCIP_BLOCK),
              .out_vec = (gsize)(p->max_tiles * LCIP_LANES),
              .c = p->c};
-  for (gint64 freq = 0; freq < p->freqs; freq++, m.w += p->c * vecs * LCIP_LANES)
-    for (gint64 part = 0; part < parts; part++) {
-      const gint64 begin = chunk->n_tiles * part / parts;
-      const gint64 end = chunk->n_tiles * (part + 1) / parts;
-      m.x = chunk->inputs + (gsize)freq * conv->input_stride + begin * LCIP_BLOCK;
-      m.out = chunk->products + (gsize)freq * conv->product_stride + begin * LCIP_LANES;
-      micros[end - begin - 1][vecs - 1](&m);
-    }
+  for (gint64 part = 0; part < parts; part++) {
+    const gint64 begin = chunk->n_tiles * part / parts;
+    const gint64 end = chunk->n_tiles * (part + 1) / parts;
+    m.x = chunk->inputs + (gsize)freq * conv->input_stride + begin * LCIP_BLOCK;
+    m.out = products + (gsize)freq * conv->product_stride + begin * LCIP_LANES;
+    m.next = part + 1 == parts ? next : m.w;
+    micros[end - begin - 1][group_vecs(p, group) - 1](&m);
+  }
 }
 
 /* Finished results of one vector of one tile. */
@@ -336,64 +362,130 @@ LCIP_INLINE void store_tile(const Conv *conv, const int m, Place at, gint64 vec,
     }
 }
 
-LCIP_INLINE void run_tiles(const Conv *conv, const int m, const Chunk *chunk) {
+/* @products: of the group. */
+LCIP_INLINE void store_tiles(const Conv *conv, const int m, const Chunk *chunk, gint64 group,
+                             const float *products) {
   const LcipWinograd *p = &conv->plan;
-  transform_inputs(conv, m, chunk);
-  for (gint64 group = chunk->group; group < chunk->group_end; group++) {
-    multiply(conv, chunk, group);
-    for (int v = 0; v < group_vecs(p, group); v++)
-      for (gint64 t = 0; t < chunk->n_tiles; t++)
-        store_tile(conv, m, place_of(p, chunk->tile + t), 2 * group + v,
-                   chunk->products + (v * p->max_tiles + t) * LCIP_LANES);
-  }
+  for (int v = 0; v < group_vecs(p, group); v++)
+    for (gint64 t = 0; t < chunk->n_tiles; t++)
+      store_tile(conv, m, place_of(p, chunk->tile + t), 2 * group + v,
+                 products + (v * p->max_tiles + t) * LCIP_LANES);
 }
 
-static void run_tiles_2(const Conv *conv, const Chunk *chunk) {
-  run_tiles(conv, 2, chunk);
+/* The tile's size is a constant in each call, which is inlined. */
+static void transform_any_inputs(const Conv *conv, const Chunk *chunk) {
+  if (conv->plan.m == 2)
+    transform_inputs(conv, 2, chunk);
+  else if (conv->plan.m == 4)
+    transform_inputs(conv, 4, chunk);
+  else
+    transform_inputs(conv, 6, chunk);
 }
 
-static void run_tiles_4(const Conv *conv, const Chunk *chunk) {
-  run_tiles(conv, 4, chunk);
+static void store_any_tiles(const Conv *conv, const Chunk *chunk, gint64 group,
+                            const float *products) {
+  if (conv->plan.m == 2)
+    store_tiles(conv, 2, chunk, group, products);
+  else if (conv->plan.m == 4)
+    store_tiles(conv, 4, chunk, group, products);
+  else
+    store_tiles(conv, 6, chunk, group, products);
 }
 
-static void run_tiles_6(const Conv *conv, const Chunk *chunk) {
-  run_tiles(conv, 6, chunk);
-}
+/* ---- fused ---- */
 
 static void run_chunk(gpointer data, guint index, guint worker) {
   const Conv *conv = data;
   const LcipWinograd *p = &conv->plan;
   const LcipWinogradSplit *split = &conv->split;
   Chunk chunk = {.tile = index / split->group_chunks * split->tiles,
-                 .group = index % split->group_chunks * split->groups};
+                 .group = index % split->group_chunks * split->groups,
+                 .block_end = p->blocks};
   chunk.n_tiles = MIN(split->tiles, p->tiles - chunk.tile);
   chunk.group_end = MIN(chunk.group + split->groups, p->groups);
   chunk.inputs = (float *)conv->call->scratch + worker * conv->scratch_elems;
   chunk.products = chunk.inputs + (gsize)p->freqs * conv->input_stride;
-  if (p->m == 2)
-    run_tiles_2(conv, &chunk);
-  else if (p->m == 4)
-    run_tiles_4(conv, &chunk);
-  else
-    run_tiles_6(conv, &chunk);
+  transform_any_inputs(conv, &chunk);
+  for (gint64 group = chunk.group; group < chunk.group_end; group++) {
+    for (gint64 freq = 0; freq < p->freqs; freq++)
+      multiply(conv, &chunk, group, freq, chunk.products, group_weights(conv, group, freq + 1));
+    store_any_tiles(conv, &chunk, group, chunk.products);
+  }
 }
 
-/* The tile's size is that for which the weights were prepared, whatever the actual shapes. */
+/* ---- staged ---- */
+
+/* Products of all tiles with @group. */
+static float *stage_products(const Conv *conv, gint64 group) {
+  const LcipWinograd *p = &conv->plan;
+  return (float *)conv->call->scratch + (gsize)p->freqs * conv->input_stride +
+         group * 2 * p->max_tiles * LCIP_LANES;
+}
+
+/* Part @index of @n of the tiles. */
+static Chunk stage_chunk(const Conv *conv, gint64 index, gint64 n) {
+  const LcipWinograd *p = &conv->plan;
+  Chunk chunk = {.tile = p->tiles * index / n};
+  chunk.n_tiles = p->tiles * (index + 1) / n - chunk.tile;
+  chunk.inputs = (float *)conv->call->scratch + chunk.tile * LCIP_BLOCK;
+  return chunk;
+}
+
+static void stage_in(gpointer data, guint index, guint worker) {
+  const Conv *conv = data;
+  Chunk chunk = stage_chunk(conv, index % STAGE_PARTS, STAGE_PARTS);
+  chunk.block = index / STAGE_PARTS;
+  chunk.block_end = chunk.block + 1;
+  transform_any_inputs(conv, &chunk);
+}
+
+static void stage_multiply(gpointer data, guint index, guint worker) {
+  const Conv *conv = data;
+  const LcipWinograd *p = &conv->plan;
+  const Chunk chunk = stage_chunk(conv, 0, 1);
+  for (gint64 group = 0; group < p->groups; group++)
+    multiply(conv, &chunk, group, index, stage_products(conv, group),
+             group_weights(conv, MIN(group + 1, p->groups - 1), index));
+}
+
+static void stage_out(gpointer data, guint index, guint worker) {
+  const Conv *conv = data;
+  const gint64 group = index / STAGE_PARTS;
+  const Chunk chunk = stage_chunk(conv, index % STAGE_PARTS, STAGE_PARTS);
+  store_any_tiles(conv, &chunk, group, stage_products(conv, group) + chunk.tile * LCIP_LANES);
+}
+
+static void run_staged(Conv *conv, LcipTeam *team) {
+  LcipWinograd *p = &conv->plan;
+  p->max_tiles = p->tiles;
+  conv->input_stride = lcip_winograd_input_stride(p, &isa);
+  conv->product_stride = lcip_winograd_stage_stride(p, &isa);
+  lcip_team_run(team, (guint)(p->blocks * STAGE_PARTS), stage_in, conv);
+  lcip_team_run(team, (guint)p->freqs, stage_multiply, conv);
+  lcip_team_run(team, (guint)(p->groups * STAGE_PARTS), stage_out, conv);
+}
+
+/* The tile's size is that for which the weights were prepared, whatever the actual shapes; and the
+ * way is that for which there is scratch. */
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Conv conv = {.call = call};
-  LcipWinograd *p = &conv.plan;
-  const int m = lcip_winograd_tile(call->step, &isa);
-  if (!lcip_winograd_init(p, call->step, &call->inputs[0].shape, &call->outputs[0].shape, &isa, m,
-                          error))
+  LcipWinograd *p = &conv.plan, planned;
+  if (!plan_init(&planned, call->step, error) ||
+      !lcip_winograd_init(p, call->step, &call->inputs[0].shape, &call->outputs[0].shape, &isa,
+                          planned.m, error))
     return FALSE;
   const char *reason = NULL;
   if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);
     return FALSE;
   }
-  conv.split = lcip_winograd_split(p, &isa, lcip_team_size(team));
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + lcip_winograd_weight_elems(p, &isa);
+  if (lcip_winograd_staged(&planned, &isa)) {
+    run_staged(&conv, team);
+    return TRUE;
+  }
+  conv.split = lcip_winograd_split(p, &isa, lcip_team_size(team));
   conv.input_stride = lcip_winograd_input_stride(p, &isa);
   conv.product_stride = lcip_winograd_product_stride(p, &isa);
   conv.scratch_elems = lcip_winograd_scratch_elems(p, &isa);

@@ -23,6 +23,9 @@ static const double CHUNK_COST = 2000;
 /* Weights from memory or from a cache that all cores share: between the two. */
 static const double BYTES_PER_COST = 8;
 
+/* 12 MiB: what a network leaves of a usual last-level cache. */
+static const double SHARED_CACHE_ELEMS = 3 << 20;
+
 /* A larger tile has larger errors and weights; it must gain this much. */
 static const double LEAST_GAIN = 0.92;
 
@@ -171,6 +174,30 @@ gsize lcip_winograd_scratch_elems(const LcipWinograd *p, const LcipWinogradIsa *
 
 gsize lcip_winograd_weight_elems(const LcipWinograd *p, const LcipWinogradIsa *isa) {
   return (gsize)(p->vecs * isa->lanes * p->c * p->freqs);
+}
+
+gsize lcip_winograd_stage_stride(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  return (gsize)(p->vecs * p->tiles * isa->lanes) + CACHE_LINE_ELEMS;
+}
+
+gsize lcip_winograd_stage_elems(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  LcipWinograd all = *p;
+  all.max_tiles = p->tiles;
+  return (lcip_winograd_input_stride(&all, isa) + lcip_winograd_stage_stride(&all, isa)) *
+         (gsize)p->freqs;
+}
+
+/* Time to read @elems, in arbitrary units: from a cache that all cores share, or from memory. */
+static double read_cost(double elems) {
+  return elems > SHARED_CACHE_ELEMS ? 3 * elems : elems;
+}
+
+/* Weights read for each chunk, or once, and then all transformed values written and read. */
+gboolean lcip_winograd_staged(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  const double weights = (double)lcip_winograd_weight_elems(p, isa);
+  const double values = (double)lcip_winograd_stage_elems(p, isa);
+  const double chunks = (double)divide_up(p->tiles, p->max_tiles);
+  return read_cost(weights) + 2 * read_cost(values) < chunks * read_cost(weights);
 }
 
 /* ---- weights ---- */

@@ -49,6 +49,12 @@ LcipWinogradSplit lcip_winograd_split(const LcipWinograd *winograd, const LcipWi
 /* Scratch of one worker, in floats: inputs [freq][block][tile][channel] with @freq stride, then
  * products [freq][vector of the group][tile][lane]. Strides are one cache line longer than they
  * need be: a multiple of 4096 bytes would put all frequencies of a tile in one set of the cache. */
+/** lcip_winograd_staged: should each frequency be multiplied for all tiles at once, by the planned
+ * shape? Then the scratch, for all workers together, has lcip_winograd_stage_elems(), products of
+ * all vectors for a frequency being lcip_winograd_stage_stride() apart. */
+gboolean lcip_winograd_staged(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
+gsize lcip_winograd_stage_elems(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
+gsize lcip_winograd_stage_stride(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_input_stride(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_product_stride(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_scratch_elems(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
