@@ -9,14 +9,24 @@ static gboolean identity_infer(LcipStep *step, GError **error) {
   return lcip_infer_set(step, 0, step->inputs[0].type, &step->inputs[0].shape, error);
 }
 
+/* Training with a ratio of 0 drops nothing either; PyTorch exports it so. */
+static gboolean drops_something(const LcipStep *step, LcipTensor *training) {
+  LcipTensor *ratio = lcip_step_constant(step, 1);
+  if (!training || lcip_tensor_get_bytes(training) == 0 ||
+      !*(const guint8 *)lcip_tensor_get_data(training))
+    return FALSE;
+  return !ratio || lcip_tensor_get_spec(ratio)->type != LCIP_TYPE_F32 ||
+         lcip_tensor_get_bytes(ratio) < sizeof(float) ||
+         *(const float *)lcip_tensor_get_data(ratio) != 0;
+}
+
 static gboolean dropout_infer(LcipStep *step, GError **error) {
   LcipTensor *training = lcip_step_constant(step, 2);
   if (lcip_step_has_input(step, 2) && !training)
     return lcip_infer_fail(error, "input training_mode: expected a constant, found a computed one");
-  if (training && lcip_tensor_get_bytes(training) > 0 &&
-      *(const guint8 *)lcip_tensor_get_data(training)) {
+  if (drops_something(step, training)) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
-                "input training_mode: expected false, found true");
+                "input training_mode: expected false or a ratio of 0, found true");
     return FALSE;
   }
   for (guint i = 1; i < step->n_outputs; i++)
