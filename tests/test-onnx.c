@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-analysis.h"
 #include "lcip-io.h"
 
 #include <glib/gstdio.h>
@@ -152,6 +153,17 @@ static LcipGraph *read_good(Pb *graph, gint64 opset) {
     g_test_message("%s", ((LcipProblem *)problems->pdata[i])->message);
   g_assert_false(lcip_problems_have_errors(problems));
   return read;
+}
+
+static void assert_mentions(const GPtrArray *problems, const char *actor_id, const char *text) {
+  for (guint i = 0; i < problems->len; i++) {
+    const LcipProblem *problem = problems->pdata[i];
+    if (g_strcmp0(problem->actor_id, actor_id) == 0 && strstr(problem->message, text))
+      return;
+  }
+  for (guint i = 0; i < problems->len; i++)
+    g_test_message("%s", ((LcipProblem *)problems->pdata[i])->message);
+  g_error("expected a problem of %s: \"%s\"", actor_id ? actor_id : "the model", text);
 }
 
 static void read_bad(Pb *graph, gint64 opset, const char *fragment) {
@@ -462,8 +474,9 @@ static void test_external(void) {
   g_assert_cmpint(symlink("/etc/hostname", link), ==, 0);
   g_autoptr(LcipGraph) read = read_good(external_graph("sub/w.bin", "4", "8"), 13);
   assert_f32(actor_of(read, "add_1"), 1, 2, values + 1);
-  read_bad(external_graph("sub/w.bin", "8", "8"), 13, "expected 8 bytes");
-  read_bad(external_graph("sub/w.bin", "0", "12"), 13, "expected 8 bytes");
+  read_bad(external_graph("sub/w.bin", "8", "8"), 13,
+           "expected 8 bytes at offset 8, found a file of 12");
+  read_bad(external_graph("sub/w.bin", "0", "12"), 13, "expected 8 bytes for f32 2");
   read_bad(external_graph("sub/w.bin", "9223372036854775807", "8"), 13, "expected 8 bytes");
   read_bad(external_graph("sub/w.bin", "-1", "8"), 13, "whole numbers");
   read_bad(external_graph("sub/../sub/w.bin", "0", "8"), 13, "below the model's folder");
@@ -475,42 +488,85 @@ static void test_external(void) {
   read_bad(external_graph("sub", "0", "8"), 13, "a folder");
 }
 
+/* Two tensors in a file that is missing and one in a file that is too short: a sentence for each
+ * file, and the rest of the model stays readable, with the actors that need them marked. */
+static void test_external_problems(void) {
+  g_autofree char *file = g_build_filename(scratch, "short.bin", NULL);
+  g_assert_true(g_file_set_contents(file, "1234", -1, NULL));
+  Pb *graph = graph_of();
+  pb_message(graph, 5, external("a", "lost.bin", "0", "8"));
+  pb_message(graph, 5, external("b", "lost.bin", "8", "8"));
+  pb_message(graph, 5, external("c", "short.bin", "0", "8"));
+  pb_message(graph, 1, node("Add", "x,a", "u"));
+  pb_message(graph, 1, node("Add", "u,b", "v"));
+  pb_message(graph, 1, node("Relu", "v", "w"));
+  pb_message(graph, 1, node("Mul", "w,c", "y"));
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  g_autoptr(LcipGraph) read = read_problems(graph, 13, problems);
+  assert_mentions(problems, NULL, "external data in \"lost.bin\": expected an existing file below");
+  assert_mentions(problems, NULL, "it holds the data of \"a\" and of 1 more tensors");
+  assert_mentions(problems, NULL, "external data in \"short.bin\": expected 8 bytes at offset 0");
+  assert_mentions(problems, "add_1", "a constant that it needs could not be read");
+  assert_mentions(problems, "add_2", "a constant that it needs could not be read");
+  assert_mentions(problems, "mul_1", "a constant that it needs could not be read");
+  g_assert_cmpuint(problems->len, ==, 5);
+  g_assert_false(lcip_problems_mention(problems, "relu_1"));
+}
+
 /* ---- what LCIP does not read: all of it at once, the graph all the same ---- */
 
 static void test_problems(void) {
   Pb *graph = graph_of();
   pb_message(graph, 5, tensor("strings", 8, 0, NULL));
   pb_message(graph, 1, pb_text(pb_text(node("Odd", "x", "a"), 3, "first"), 7, "com.example"));
-  pb_message(graph, 1,
-             pb_message(node("If", "a", "b"), 5,
-                        pb_message(pb_text(pb_new(), 1, "then_branch"), 6, pb_new())));
+  pb_message(
+      graph, 1,
+      pb_message(node("Loop", "a", "b"), 5, pb_message(pb_text(pb_new(), 1, "body"), 6, pb_new())));
   pb_message(graph, 1, with_int(node("Relu", "b", "c"), "unheard_of", 1));
   pb_message(graph, 1, with_text(node("Constant", "", "s"), "value_string", "x"));
-  pb_message(graph, 1, node("Add", "c,strings", "y"));
+  pb_message(graph, 1, node("Det", "c", "d"));
+  pb_message(graph, 1, node("SequenceConstruct", "d", "e"));
+  pb_message(graph, 1, node("Add", "e,strings", "y"));
   g_autoptr(GPtrArray) problems = lcip_problems_new();
   g_autoptr(LcipGraph) read = read_problems(graph, 13, problems);
-  static const char *const expected[] = {
-      "initializer \"strings\": LCIP has no tensors of type string",
-      "(Constant, opset 13): LCIP reads constants",
-      "node \"first\" (odd_1, operator com.example.Odd, opset 3): LCIP has no such operator",
-      "node \"if_1\" (if_1, operator If, opset 13): LCIP has no such operator",
-      "attribute then_branch: LCIP does not read a graph",
-      "Relu has no attribute \"unheard_of\"",
-  };
-  for (gsize i = 0; i < G_N_ELEMENTS(expected); i++) {
-    gboolean found = FALSE;
-    for (guint k = 0; k < problems->len; k++)
-      found |= strstr(((LcipProblem *)problems->pdata[k])->message, expected[i]) != NULL;
-    if (!found)
-      g_error("expected the problem \"%s\"", expected[i]);
-  }
+  assert_mentions(problems, NULL, "initializer \"strings\": LCIP has no tensors of type string");
+  assert_mentions(problems, NULL, "(Constant, opset 13): LCIP reads constants");
+  assert_mentions(problems, "odd_1", "com.example.Odd (opset 3): its domain is another program's");
+  assert_mentions(problems, "loop_1", "Loop (opset 13): control flow");
+  assert_mentions(problems, "relu_1", "Relu has no attribute \"unheard_of\"");
+  assert_mentions(problems, "det_1", "Det (opset 13): LCIP has no such operator");
+  assert_mentions(problems, "sequence_construct_1", "no sequences");
+  assert_mentions(problems, "add_1", "a constant that it needs could not be read");
+  g_assert_cmpuint(problems->len, ==, 8); /* each thing once */
   g_assert_null(actor_of(read, "odd_1")->op);
   g_autofree char *path = g_build_filename(scratch, "m.onnx", NULL);
   GError *error = NULL;
   g_assert_null(lcip_graph_load(path, NULL, &error));
-  g_assert_nonnull(strstr(error->message, "com.example.Odd"));
-  g_assert_nonnull(strstr(error->message, "operator If"));
+  g_assert_nonnull(strstr(error->message, "8 problems:"));
+  g_assert_nonnull(strstr(error->message, "Odd actor odd_1 (node \"first\"): com.example.Odd"));
+  g_assert_nonnull(strstr(error->message, "Loop actor loop_1: Loop (opset 13): control flow"));
   g_clear_error(&error);
+}
+
+/* What many actors have alike is one line, and analysis does not say it again. */
+static void test_problems_alike(void) {
+  Pb *graph = graph_of();
+  const char *last = "x";
+  static const char *const values[] = {"a", "b", "c", "d", "y"};
+  for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
+    g_autofree char *name = g_strdup_printf("/block.%u/Det", i);
+    pb_message(graph, 1, pb_text(node("Det", last, values[i]), 3, name));
+    last = values[i];
+  }
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  g_autoptr(LcipGraph) read = read_problems(graph, 13, problems);
+  g_autoptr(LcipAnalysis) analysis = lcip_analyse(read, NULL, NULL, problems);
+  g_autoptr(GPtrArray) lines = lcip_problems_lines(problems, read, LCIP_PROBLEM_ERROR);
+  g_assert_cmpuint(problems->len, ==, 5);
+  g_assert_cmpuint(lines->len, ==, 1);
+  g_assert_true(g_str_has_prefix(lines->pdata[0],
+                                 "5 Det actors: det_1 (node \"/block.0/Det\"), det_2 (node "));
+  g_assert_nonnull(strstr(lines->pdata[0], "(node \"/block.2/Det\") and 2 more: Det (opset 13)"));
 }
 
 static void test_broken(void) {
@@ -567,6 +623,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/onnx/output-is-constant", test_output_is_constant);
   g_test_add_func("/onnx/external", test_external);
   g_test_add_func("/onnx/problems", test_problems);
+  g_test_add_func("/onnx/external-problems", test_external_problems);
+  g_test_add_func("/onnx/problems-alike", test_problems_alike);
   g_test_add_func("/onnx/broken", test_broken);
   const int result = g_test_run();
   remove_tree(scratch);

@@ -15,12 +15,15 @@ typedef struct {
   GHashTable *source_sizes;
   GHashTable *input_shapes;
   GPtrArray *problems;
-  gboolean *varies; /* per actor: its shapes may be smaller than planned while running */
+  GHashTable *refused; /* ids of actors with problems before: whoever read them said more */
+  gboolean *varies;    /* per actor: its shapes may be smaller than planned while running */
 } Analyser;
 
 static void problem(Analyser *a, int actor, const char *format, ...) G_GNUC_PRINTF(3, 4);
 static void problem(Analyser *a, int actor, const char *format, ...) {
   va_list ap;
+  if (actor >= 0 && g_hash_table_contains(a->refused, lcip_graph_actor(a->graph, actor)->id))
+    return;
   va_start(ap, format);
   g_autofree char *message = g_strdup_vprintf(format, ap);
   va_end(ap);
@@ -391,17 +394,29 @@ static LcipAnalysis *analysis_new(const LcipGraph *graph) {
   return analysis;
 }
 
+static GHashTable *refused_actors(const GPtrArray *problems) {
+  GHashTable *refused = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  for (guint i = 0; problems && i < problems->len; i++) {
+    const LcipProblem *problem = problems->pdata[i];
+    if (problem->severity == LCIP_PROBLEM_ERROR && problem->actor_id)
+      g_hash_table_add(refused, g_strdup(problem->actor_id));
+  }
+  return refused;
+}
+
 LcipAnalysis *lcip_analyse(const LcipGraph *graph, GHashTable *source_sizes,
                            GHashTable *input_shapes, GPtrArray *problems) {
   g_autoptr(LcipAnalysis) analysis = analysis_new(graph);
   g_autoptr(LcipPortIndex) ports = lcip_port_index_new(graph);
   g_autofree gboolean *varies = g_new0(gboolean, graph->actors->len + 1);
+  g_autoptr(GHashTable) refused = refused_actors(problems);
   Analyser a = {.graph = graph,
                 .ports = ports,
                 .analysis = analysis,
                 .source_sizes = source_sizes,
                 .input_shapes = input_shapes,
                 .problems = problems,
+                .refused = refused,
                 .varies = varies};
   if (!check_connections(&a) || !find_order(&a) || !check_rates(&a))
     return NULL;

@@ -611,37 +611,3 @@ void lcip_graph_set_position(LcipGraph *graph, const char *actor_id, const LcipP
   else
     g_hash_table_remove(graph->layout, actor_id);
 }
-
-/* ---- problems ---- */
-
-static void problem_free(gpointer data) {
-  LcipProblem *problem = data;
-  g_free(problem->actor_id);
-  g_free(problem->message);
-  g_free(problem);
-}
-
-GPtrArray *lcip_problems_new(void) {
-  return g_ptr_array_new_with_free_func(problem_free);
-}
-
-void lcip_problems_add(GPtrArray *problems, LcipSeverity severity, const char *actor_id,
-                       const char *format, ...) {
-  if (!problems)
-    return;
-  LcipProblem *problem = g_new0(LcipProblem, 1);
-  va_list ap;
-  va_start(ap, format);
-  problem->severity = severity;
-  problem->actor_id = g_strdup(actor_id);
-  problem->message = g_strdup_vprintf(format, ap);
-  va_end(ap);
-  g_ptr_array_add(problems, problem);
-}
-
-gboolean lcip_problems_have_errors(const GPtrArray *problems) {
-  for (guint i = 0; problems && i < problems->len; i++)
-    if (((const LcipProblem *)problems->pdata[i])->severity == LCIP_PROBLEM_ERROR)
-      return TRUE;
-  return FALSE;
-}

@@ -183,5 +183,11 @@ GPtrArray *lcip_problems_new(void);
 void lcip_problems_add(GPtrArray *problems, LcipSeverity severity, const char *actor_id,
                        const char *format, ...) G_GNUC_PRINTF(4, 5);
 gboolean lcip_problems_have_errors(const GPtrArray *problems);
+/** lcip_problems_mention: one of them is about @actor_id. */
+gboolean lcip_problems_mention(const GPtrArray *problems, const char *actor_id);
+/** lcip_problems_lines: those of @severity for people, one line each; what many actors of one
+ * operator have alike is one line that names the first of them. Array of char*; transfer full. */
+GPtrArray *lcip_problems_lines(const GPtrArray *problems, const LcipGraph *graph,
+                               LcipSeverity severity);
 
 G_END_DECLS

@@ -10,7 +10,8 @@ gboolean lcip_io_fail(GError **error, LcipIoErrorCode code, const char *format, 
     G_GNUC_PRINTF(3, 4);
 
 /** lcip_io_fail_problems: an error that lists the errors among @problems; always FALSE. */
-gboolean lcip_io_fail_problems(const char *path, const GPtrArray *problems, GError **error);
+gboolean lcip_io_fail_problems(const char *path, const LcipGraph *graph, const GPtrArray *problems,
+                               GError **error);
 
 /** LcipIoLinks: whether lcip_io_map() opens a path whose last component is a symbolic link. */
 typedef enum { LCIP_IO_FOLLOW_LINKS, LCIP_IO_REFUSE_LINKS } LcipIoLinks;

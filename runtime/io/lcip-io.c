@@ -338,18 +338,14 @@ static gboolean looks_like_xml(const guint8 *data, gsize size) {
   return i < size && data[i] == '<';
 }
 
-gboolean lcip_io_fail_problems(const char *path, const GPtrArray *problems, GError **error) {
+gboolean lcip_io_fail_problems(const char *path, const LcipGraph *graph, const GPtrArray *problems,
+                               GError **error) {
+  g_autoptr(GPtrArray) lines = lcip_problems_lines(problems, graph, LCIP_PROBLEM_ERROR);
   g_autoptr(GString) text = g_string_new(NULL);
-  guint n = 0;
-  for (guint i = 0; i < problems->len; i++) {
-    const LcipProblem *problem = g_ptr_array_index(problems, i);
-    if (problem->severity != LCIP_PROBLEM_ERROR)
-      continue;
-    g_string_append_printf(text, "\n  %s", problem->message);
-    n++;
-  }
-  return lcip_io_fail(error, LCIP_IO_ERROR_UNSUPPORTED, "%s: %u problem%s:%s", path, n,
-                      n == 1 ? "" : "s", text->str);
+  for (guint i = 0; i < lines->len; i++)
+    g_string_append_printf(text, "\n  %s", (const char *)lines->pdata[i]);
+  return lcip_io_fail(error, LCIP_IO_ERROR_UNSUPPORTED, "%s: %u problem%s:%s", path, lines->len,
+                      lines->len == 1 ? "" : "s", text->str);
 }
 
 /* For an actor whose operator is not known here: it can be shown and saved, but not run. */
@@ -358,8 +354,8 @@ static void report_unknown(const LcipGraph *graph, GPtrArray *problems) {
     const LcipActor *actor = g_ptr_array_index(graph->actors, i);
     if (!actor->op)
       lcip_problems_add(problems, LCIP_PROBLEM_ERROR, actor->id,
-                        "actor %s: LCIP has no operator %s%s%s (opset %d)", lcip_actor_title(actor),
-                        actor->domain, *actor->domain ? "." : "", actor->op_name, graph->opset);
+                        "LCIP has no operator %s%s%s (opset %d)", actor->domain,
+                        *actor->domain ? "." : "", actor->op_name, graph->opset);
   }
 }
 
@@ -388,7 +384,7 @@ LcipGraph *lcip_graph_load(const char *path, GPtrArray *problems, GError **error
   GPtrArray *list = problems ? problems : own;
   LcipGraph *graph = load_any(path, list, error);
   if (graph && !problems && lcip_problems_have_errors(own)) {
-    lcip_io_fail_problems(path, own, error);
+    lcip_io_fail_problems(path, graph, own, error);
     g_clear_pointer(&graph, lcip_graph_unref);
   }
   return graph;

@@ -5,8 +5,9 @@
 G_BEGIN_DECLS
 
 /* An ONNX model is a protobuf message (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). It
- * is read in three passes: the messages as they stand (lcip-onnx-model.c), the nodes rewritten to
- * opset 21's form (lcip-onnx-opset.c), and the graph made of them (lcip-onnx-read.c). */
+ * is read in three passes: the messages as they stand (lcip-onnx-model.c, lcip-onnx-tensor.c), the
+ * nodes rewritten to opset 21's form (lcip-onnx-opset.c), and the graph made of them
+ * (lcip-onnx-read.c). */
 
 /** LcipOnnxWire: the rest of a message: bytes from @at to @end of the file. */
 typedef struct {
@@ -78,11 +79,20 @@ typedef struct {
   gboolean not_tensor;
 } LcipOnnxValue;
 
+/** LcipOnnxMissing: external data that can't be had: @location as the model has it, @why, and the
+ * @names of the tensors that lie there. */
+typedef struct {
+  char *location;
+  char *why;
+  GPtrArray *names;
+} LcipOnnxMissing;
+
 typedef struct {
   const char *path; /* borrowed */
   GBytes *bytes;
   char *folder;
   GHashTable *external; /* location -> GBytes */
+  GPtrArray *missing;   /* LcipOnnxMissing, by location */
   GPtrArray *problems;  /* borrowed */
   gint64 ir_version;
   GHashTable *opsets; /* domain -> version */
@@ -107,6 +117,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipOnnxModel, lcip_onnx_model_free)
  * LCIP_TYPE_NONE where there is none. */
 LcipType lcip_onnx_type(gint64 elem_type);
 const char *lcip_onnx_type_name(gint64 elem_type);
+GPtrArray *lcip_onnx_missing_new(void);
+/** lcip_onnx_tensor: a TensorProto. *@tensor stays NULL where LCIP can't hold it (@elem_type) or
+ * its external data is not there (added to the model's missing ones); @name tells which (transfer
+ * full). */
+gboolean lcip_onnx_tensor(LcipOnnxModel *model, const LcipOnnxField *whole, char **name,
+                          LcipTensor **tensor, gint64 *elem_type, GError **error);
 
 LcipOnnxNode *lcip_onnx_node_new(const char *op_type);
 void lcip_onnx_node_free(LcipOnnxNode *node);

@@ -131,12 +131,30 @@ static char *actor_id(Build *build, const char *op_type) {
 
 /* ---- actors ---- */
 
+static int opset_of(const Build *build, const LcipActor *actor) {
+  return GPOINTER_TO_INT(g_hash_table_lookup(build->model->opsets, actor->domain));
+}
+
 static void actor_problem(const Build *build, const LcipActor *actor, const char *what) {
-  lcip_problems_add(build->model->problems, LCIP_PROBLEM_ERROR, actor->id,
-                    "node \"%s\" (%s, operator %s%s%s, opset %d): %s", lcip_actor_title(actor),
-                    actor->id, actor->domain, *actor->domain ? "." : "", actor->op_name,
-                    GPOINTER_TO_INT(g_hash_table_lookup(build->model->opsets, actor->domain)),
-                    what);
+  lcip_problems_add(build->model->problems, LCIP_PROBLEM_ERROR, actor->id, "%s%s%s (opset %d): %s",
+                    actor->domain, *actor->domain ? "." : "", actor->op_name,
+                    opset_of(build, actor), what);
+}
+
+/* What is in the way, and what would help. */
+static const char *why_unknown(const LcipActor *actor) {
+  static const char *const control[] = {"If", "Loop", "Scan", "SequenceMap", NULL};
+  if (*actor->domain && g_str_has_prefix(actor->domain, "ai.onnx"))
+    return "LCIP has operators of ONNX's own domain only; export the network alone, for inference";
+  if (*actor->domain)
+    return "its domain is another program's own; export the model with operators of ONNX alone";
+  if (g_strv_contains(control, actor->op_name))
+    return "control flow, which LCIP does not run; export the model with the branch decided or the "
+           "loop unrolled, or only the part before it";
+  if (g_str_has_prefix(actor->op_name, "Sequence") ||
+      g_str_has_prefix(actor->op_name, "Optional") || g_str_has_suffix(actor->op_name, "Sequence"))
+    return "LCIP has tensors only, no sequences or optional values";
+  return "LCIP has no such operator; `lcip operators` lists those it has";
 }
 
 static gboolean set_attr(LcipAttrs *attrs, const LcipOnnxAttr *attr, GError **error) {
@@ -162,6 +180,12 @@ static gboolean set_attr(LcipAttrs *attrs, const LcipOnnxAttr *attr, GError **er
   return lcip_attrs_set_tensor(attrs, attr->name, attr->tensor, error);
 }
 
+/* Of an operator that LCIP does not have, attributes are kept as far as they can be. */
+static void attr_problem(const Build *build, const LcipActor *actor, const char *what) {
+  if (actor->op)
+    actor_problem(build, actor, what);
+}
+
 static void set_attrs(Build *build, LcipActor *actor, const LcipOnnxNode *node) {
   for (guint i = 0; i < node->attrs->len; i++) {
     const LcipOnnxAttr *attr = node->attrs->pdata[i];
@@ -169,16 +193,16 @@ static void set_attrs(Build *build, LcipActor *actor, const LcipOnnxNode *node) 
     if (attr->unsupported) {
       g_autofree char *what =
           g_strdup_printf("attribute %s: LCIP does not read %s", attr->name, attr->unsupported);
-      actor_problem(build, actor, what);
+      attr_problem(build, actor, what);
     } else if (!*attr->name) {
-      actor_problem(build, actor, "an attribute has no name");
+      attr_problem(build, actor, "an attribute has no name");
     } else if (!set_attr(actor->attrs, attr, &refused)) {
-      actor_problem(build, actor, refused->message);
+      attr_problem(build, actor, refused->message);
     }
   }
   g_autoptr(GError) missing = NULL;
   if (!lcip_attrs_check(actor->attrs, &missing))
-    actor_problem(build, actor, missing->message);
+    attr_problem(build, actor, missing->message);
 }
 
 /* Outputs that nothing takes and that the operator can do without, as training's. */
@@ -200,7 +224,7 @@ static guint used_inputs(const LcipOnnxNode *node) {
 static void check_operator(const Build *build, const LcipActor *actor) {
   const LcipOperator *op = actor->op;
   if (!op) {
-    actor_problem(build, actor, "LCIP has no such operator");
+    actor_problem(build, actor, why_unknown(actor));
     return;
   }
   const gboolean many_in =
@@ -240,6 +264,13 @@ static gboolean connect_value(Build *build, gsize offset, const char *name, int 
   return TRUE;
 }
 
+/* Its own problem says which tensor and why; the actor is marked as one that cannot run. */
+static void note_lost_tensor(const Build *build, const LcipActor *actor) {
+  if (!actor->op || lcip_problems_mention(build->model->problems, actor->id))
+    return;
+  actor_problem(build, actor, "a constant that it needs could not be read");
+}
+
 static gboolean connect_node(Build *build, const LcipOnnxNode *node, int index) {
   LcipActor *actor = build->graph->actors->pdata[index];
   for (guint i = 0; i < actor->n_inputs; i++) {
@@ -250,6 +281,8 @@ static gboolean connect_node(Build *build, const LcipOnnxNode *node, int index) 
     if (g_hash_table_lookup_extended(build->model->initializers, name, NULL, &tensor)) {
       if (tensor)
         lcip_actor_set_constant(actor, i, tensor, name);
+      else
+        note_lost_tensor(build, actor);
     } else if (!connect_value(build, node->offset, name, index, i)) {
       return FALSE;
     }
@@ -358,7 +391,7 @@ LcipGraph *lcip_onnx_read(const char *path, GPtrArray *problems, GError **error)
   g_autoptr(GPtrArray) own = lcip_problems_new();
   LcipGraph *graph = read_listing(path, problems ? problems : own, error);
   if (graph && !problems && lcip_problems_have_errors(own)) {
-    lcip_io_fail_problems(path, own, error);
+    lcip_io_fail_problems(path, graph, own, error);
     g_clear_pointer(&graph, lcip_graph_unref);
   }
   return graph;
