@@ -315,6 +315,57 @@ static void test_json_error(void) {
   assert_json_error(lcip_test_command("devices", "--json", "extra", NULL), "devices", 2);
 }
 
+/* x of @shape -> Relu -> y, with names for the open sizes, as an XML file. Transfer full. */
+static char *open_graph(const char *name, LcipShape shape) {
+  static const char *const names[] = {"batch", NULL, "height", "width"};
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(GError) error = NULL;
+  char *path = lcip_test_temp(name);
+  lcip_graph_add_input(graph, "x", "x", lcip_tensor_spec(LCIP_TYPE_F32, shape));
+  lcip_graph_add_output(graph, "y", "y", (LcipTensorSpec){0});
+  LcipGraphPort *port = g_ptr_array_index(graph->inputs, 0);
+  for (int d = 0; d < shape.rank; d++)
+    port->dim_names[d] = g_strdup(shape.dims[d] < 0 ? names[d] : NULL);
+  const int relu = lcip_graph_add_actor(graph, lcip_actor_new("relu", "", "", "Relu", 1, 1));
+  lcip_graph_add_edge(graph, (LcipEdge){LCIP_NO_ACTOR, 0, relu, 0, 0});
+  lcip_graph_add_edge(graph, (LcipEdge){relu, 0, LCIP_NO_ACTOR, 0, 0});
+  lcip_graph_ensure_defaults(graph);
+  g_assert_true(lcip_xml_write(graph, path, &error));
+  return path;
+}
+
+/* An open batch is one frame; all other open sizes are asked for at once, by every command. */
+static void test_open_sizes(void) {
+  static const char *const commands[] = {"run", "bench", "verify"};
+  g_autofree char *batch = open_graph("batch.xml", lcip_shape(4, -1, 3, 5, 7));
+  g_autofree char *open = open_graph("open.xml", lcip_shape(4, -1, 3, -1, -1));
+  g_autoptr(LcipTestOutput) one = lcip_test_command("run", batch, NULL);
+  g_assert_cmpint(one->exit_code, ==, 0);
+  g_assert_nonnull(strstr(one->out, "output 'y': f32 1x3x5x7"));
+  for (guint i = 0; i < G_N_ELEMENTS(commands); i++) {
+    LcipTestOutput *asked = lcip_test_command(commands[i], open, NULL);
+    assert_usage(asked, "input 'x' is 1x3xheightxwidth: give sizes, such as --input-shape x=1,3,");
+  }
+  g_autoptr(LcipTestOutput) given =
+      lcip_test_command("run", open, "--input-shape", "x=2,3,8,6", NULL);
+  g_assert_cmpint(given->exit_code, ==, 0);
+  g_assert_nonnull(strstr(given->out, "output 'y': f32 2x3x8x6"));
+  assert_usage(lcip_test_command("run", open, "--input-shape", "x=2,4,8,6", NULL), "does not fit");
+}
+
+/* What is given by --input needs no --input-shape. */
+static void test_sizes_of_tensor(void) {
+  g_autofree char *open = open_graph("tensor.xml", lcip_shape(4, -1, 3, -1, -1));
+  g_autofree char *file = lcip_test_temp("sizes.npy");
+  g_autofree char *input = g_strdup_printf("x=%s", file);
+  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(4, 1, 3, 4, 9));
+  g_autoptr(LcipTensor) tensor = lcip_tensor_new(&spec);
+  g_assert_true(lcip_npy_write(tensor, file, NULL));
+  g_autoptr(LcipTestOutput) run = lcip_test_command("run", open, "--input", input, NULL);
+  g_assert_cmpint(run->exit_code, ==, 0);
+  g_assert_nonnull(strstr(run->out, "output 'y': f32 1x3x4x9"));
+}
+
 /* One JSON document with every option that writes something else too. */
 static void test_json_run(void) {
   g_autofree char *model = lcip_test_source(model_name);
@@ -431,6 +482,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/import-leaves-nothing", test_import_leaves_nothing);
   g_test_add_func("/cli/trace-path", test_trace_path);
   g_test_add_func("/cli/trace-to-pipe", test_trace_to_pipe);
+  g_test_add_func("/cli/open-sizes", test_open_sizes);
+  g_test_add_func("/cli/sizes-of-tensor", test_sizes_of_tensor);
   g_test_add_func("/cli/json/devices", test_json_devices);
   g_test_add_func("/cli/json/info", test_json_info);
   g_test_add_func("/cli/json/bench", test_json_bench);

@@ -259,10 +259,9 @@ static gboolean bench_graph(const char *path, const BenchArgs *args, GError **er
   lcip_cli_inputs_init(&inputs);
   bench_init(&bench);
   bench.load_us = g_get_monotonic_time();
-  g_autoptr(LcipGraph) graph = lcip_graph_load(path, NULL, error);
-  if (!graph)
+  g_autoptr(LcipGraph) graph = lcip_cli_load(path, error);
+  if (!graph || !lcip_cli_settle_shapes(graph, args->plan.shapes, NULL, error))
     return FALSE;
-  lcip_graph_ensure_defaults(graph);
   g_autoptr(GHashTable) bindings = lcip_cli_bind_lanes(graph, &args->plan, error);
   if (!bindings || !preload_picture(&inputs, graph, error))
     return FALSE;
@@ -305,6 +304,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
        "Which of the graph's mappings; the active one by default", "NAME"},
       {"lane", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &args.plan.lanes,
        "Bind a lane to a device that 'lcip devices' lists", "NAME=DEVICE"},
+      LCIP_CLI_SHAPE_OPTION(&args.plan.shapes),
       {"profile", 'p', 0, G_OPTION_ARG_NONE, &args.profile, "Print the time of every step and lane",
        NULL},
       {"json", 0, 0, G_OPTION_ARG_NONE, &args.as_json, "Print one JSON document (lcip-bench)",

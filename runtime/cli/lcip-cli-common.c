@@ -95,21 +95,16 @@ LcipCliExit lcip_cli_report_json(const LcipCliCommand *command, const GError *er
   return lcip_cli_report(command, error);
 }
 
-static void note_problem(const char *path, const LcipGraph *graph, const LcipProblem *problem) {
-  const char *severity = problem->severity == LCIP_PROBLEM_ERROR ? "error" : "warning";
-  int index = problem->actor_id ? lcip_graph_find_actor(graph, problem->actor_id) : -1;
-  if (index < 0) {
-    g_printerr("%s: %s: %s\n", path, severity, problem->message);
-    return;
-  }
-  const LcipActor *actor = lcip_graph_actor(graph, index);
-  g_printerr("%s: %s: %s actor '%s': %s\n", path, severity, actor->op_name, actor->id,
-             problem->message);
+static void note_lines(const char *path, const LcipGraph *graph, const GPtrArray *problems,
+                       LcipSeverity severity, const char *what) {
+  g_autoptr(GPtrArray) lines = lcip_problems_lines(problems, graph, severity);
+  for (guint i = 0; i < lines->len; i++)
+    g_printerr("%s: %s: %s\n", path, what, (const char *)lines->pdata[i]);
 }
 
 void lcip_cli_note_problems(const char *path, const LcipGraph *graph, const GPtrArray *problems) {
-  for (guint i = 0; i < problems->len; i++)
-    note_problem(path, graph, g_ptr_array_index(problems, i));
+  note_lines(path, graph, problems, LCIP_PROBLEM_ERROR, "error");
+  note_lines(path, graph, problems, LCIP_PROBLEM_WARNING, "warning");
 }
 
 LcipCliExit lcip_cli_finish(LcipCliExit code) {

@@ -1,7 +1,6 @@
 #include "config.h"
 
 #include "lcip-cli.h"
-#include "lcip-open-dims.h"
 
 #include <string.h>
 
@@ -14,27 +13,21 @@ static char *default_output(const char *path) {
   return g_strconcat(base, ".xml", NULL);
 }
 
-static gboolean apply_shape(LcipGraph *graph, const char *argument, GError **error) {
-  guint input = 0;
-  LcipShape shape;
-  if (!lcip_cli_parse_shape(graph, argument, &input, &shape, error))
-    return FALSE;
-  lcip_graph_settle_input(graph, input, &shape);
-  return TRUE;
-}
-
 static gboolean import_model(const char *path, const char *output, char **shapes, GError **error) {
   g_autoptr(GPtrArray) problems = lcip_problems_new();
   g_autoptr(LcipGraph) graph = lcip_onnx_read(path, problems, error);
   if (!graph)
     return FALSE;
   for (guint i = 0; shapes && shapes[i]; i++)
-    if (!apply_shape(graph, shapes[i], error))
+    if (!lcip_cli_settle_shape(graph, shapes[i], error))
       return FALSE;
   lcip_graph_ensure_defaults(graph);
   if (!lcip_xml_write(graph, output, error))
     return FALSE;
   lcip_cli_note_problems(path, graph, problems);
+  g_autofree char *open = lcip_cli_open_sizes(graph);
+  if (open)
+    lcip_cli_note("%s, or when it runs", open);
   g_print("%s: %u actors, %u input(s), %u output(s)\n", output, graph->actors->len,
           graph->inputs->len, graph->outputs->len);
   return TRUE;

@@ -75,13 +75,16 @@ static void count_flops(Info *info) {
   }
 }
 
-static gboolean info_load(Info *info, const char *path, GError **error) {
+static gboolean info_load(Info *info, const char *path, char **shapes, GError **error) {
   info->path = path;
   info->problems = lcip_problems_new();
   info->graph = lcip_graph_load(path, info->problems, error);
   if (!info->graph)
     return FALSE;
   lcip_graph_ensure_defaults(info->graph);
+  for (guint i = 0; shapes && shapes[i]; i++)
+    if (!lcip_cli_settle_shape(info->graph, shapes[i], error))
+      return FALSE;
   guint n_reading = info->problems->len;
   info->analysis = lcip_analyse(info->graph, NULL, NULL, info->problems);
   count_operators(info);
@@ -288,14 +291,16 @@ static void print_text(const Info *info) {
 static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   g_auto(GStrv) args = g_strdupv(argv);
   g_auto(Info) info = {0};
+  g_auto(GStrv) shapes = NULL;
   gboolean as_json = FALSE;
   g_autoptr(GError) error = NULL;
   const GOptionEntry entries[] = {
+      LCIP_CLI_SHAPE_OPTION(&shapes),
       {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print a JSON document (lcip-info)", NULL},
       G_OPTION_ENTRY_NULL};
   if (!lcip_cli_parse(command, entries, &args, 1, 1))
     return LCIP_CLI_USAGE;
-  if (!info_load(&info, args[1], &error))
+  if (!info_load(&info, args[1], shapes, &error))
     return as_json ? lcip_cli_report_json(command, error) : lcip_cli_report(command, error);
   if (as_json) {
     print_json(&info);

@@ -7,6 +7,7 @@
 void lcip_cli_plan_args_clear(LcipCliPlanArgs *args) {
   g_clear_pointer(&args->mapping, g_free);
   g_clear_pointer(&args->lanes, g_strfreev);
+  g_clear_pointer(&args->shapes, g_strfreev);
 }
 
 static char *list_lanes(const LcipGraph *graph) {
@@ -88,7 +89,13 @@ LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArg
       .pinned = args->pinned,
       .threads = (guint)MAX(args->threads, 0),
   };
-  LcipPlan *plan = lcip_plan_new(graph, &options, problems, cancellable, error);
-  lcip_cli_note_problems(path, graph, problems);
+  g_autoptr(GError) own = NULL;
+  LcipPlan *plan = lcip_plan_new(graph, &options, problems, cancellable, &own);
+  if (!plan && lcip_problems_have_errors(problems))
+    lcip_cli_fail_problems(path, graph, problems, error);
+  else if (!plan)
+    g_propagate_error(error, g_steal_pointer(&own));
+  else
+    lcip_cli_note_problems(path, graph, problems);
   return plan;
 }

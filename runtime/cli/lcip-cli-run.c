@@ -345,12 +345,12 @@ static gboolean run_graph(const char *path, const RunArgs *args, LcipCliJson *js
   g_auto(LcipCliInputs) inputs;
   g_auto(Delivery) delivery = {0};
   lcip_cli_inputs_init(&inputs);
-  g_autoptr(LcipGraph) graph = lcip_graph_load(path, NULL, error);
+  g_autoptr(LcipGraph) graph = lcip_cli_load(path, error);
   if (!graph)
     return FALSE;
-  lcip_graph_ensure_defaults(graph);
   g_autoptr(GHashTable) bindings = lcip_cli_bind_lanes(graph, &args->plan, error);
   if (!bindings || !open_inputs(&inputs, graph, args, error) ||
+      !lcip_cli_settle_shapes(graph, args->plan.shapes, &inputs, error) ||
       (args->output_dir && !check_output_names(graph, error)))
     return FALSE;
   g_autoptr(LcipPlan) plan =
@@ -394,6 +394,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
        "Which of the graph's mappings; the active one by default", "NAME"},
       {"lane", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &args.plan.lanes,
        "Bind a lane to a device that 'lcip devices' lists", "NAME=DEVICE"},
+      LCIP_CLI_SHAPE_OPTION(&args.plan.shapes),
       {"frames-in-flight", 0, 0, G_OPTION_ARG_INT, &args.frames_in_flight,
        "Frames worked on at a time; 2 for each lane by default", "N"},
       {"pinned", 0, 0, G_OPTION_ARG_NONE, &args.plan.pinned,

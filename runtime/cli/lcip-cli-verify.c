@@ -289,14 +289,14 @@ static LcipVerification *verify_graph(const char *path, const VerifyArgs *args, 
   g_auto(LcipCliInputs) inputs;
   lcip_cli_inputs_init(&inputs);
   LcipVerifyOptions options = {0};
-  g_autoptr(LcipGraph) graph = lcip_graph_load(path, NULL, error);
+  g_autoptr(LcipGraph) graph = lcip_cli_load(path, error);
   if (!graph || !parse_tolerance(args->tolerance, &options.tolerance, error))
     return NULL;
-  lcip_graph_ensure_defaults(graph);
   g_autoptr(GHashTable) expected =
       g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)lcip_tensor_unref);
   g_autoptr(GHashTable) bindings = lcip_cli_bind_lanes(graph, &args->plan, error);
-  if (!bindings || !open_inputs(&inputs, expected, graph, args, error))
+  if (!bindings || !open_inputs(&inputs, expected, graph, args, error) ||
+      !lcip_cli_settle_shapes(graph, args->plan.shapes, &inputs, error))
     return NULL;
   g_autoptr(GPtrArray) problems = lcip_problems_new();
   options.plan = (LcipPlanOptions){.mapping = args->plan.mapping,
@@ -306,9 +306,12 @@ static LcipVerification *verify_graph(const char *path, const VerifyArgs *args, 
                                    .pinned = args->plan.pinned};
   options.inputs = inputs.tensors;
   options.expected = expected;
-  LcipVerification *result =
-      lcip_verify(graph, &options, problems, lcip_cli_watch_signals(), error);
-  lcip_cli_note_problems(path, graph, problems);
+  g_autoptr(GError) own = NULL;
+  LcipVerification *result = lcip_verify(graph, &options, problems, lcip_cli_watch_signals(), &own);
+  if (!result && lcip_problems_have_errors(problems))
+    lcip_cli_fail_problems(path, graph, problems, error);
+  else if (!result)
+    g_propagate_error(error, g_steal_pointer(&own));
   return result;
 }
 
@@ -332,6 +335,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
        "Which of the graph's mappings; the active one by default", "NAME"},
       {"lane", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &args.plan.lanes,
        "Bind a lane to a device that 'lcip devices' lists", "NAME=DEVICE"},
+      LCIP_CLI_SHAPE_OPTION(&args.plan.shapes),
       {"pinned", 0, 0, G_OPTION_ARG_NONE, &args.plan.pinned,
        "Keep fusion the same under every mapping", NULL},
       {"json", 0, 0, G_OPTION_ARG_NONE, &args.as_json, "Print one JSON document (lcip-verify)",

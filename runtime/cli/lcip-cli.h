@@ -59,12 +59,21 @@ LcipCliExit lcip_cli_finish(LcipCliExit code);
  * a second one ends the process. */
 GCancellable *lcip_cli_watch_signals(void);
 
-/** LcipCliPlanArgs: the options that `run` and `bench` share; strings are owned. Names come from
- * files, so options that take them are parsed as file names: bytes as typed, whatever the locale.
+/** lcip_cli_load: a graph that can run, as far as its file says, with its defaults. Warnings go to
+ * standard error; the error lists everything that is in the way. */
+LcipGraph *lcip_cli_load(const char *path, GError **error);
+/** lcip_cli_fail_problems: an error that lists the errors among @problems; always FALSE. */
+gboolean lcip_cli_fail_problems(const char *path, const LcipGraph *graph, const GPtrArray *problems,
+                                GError **error);
+
+/** LcipCliPlanArgs: the options that `run`, `bench` and `verify` share; strings are owned. Names
+ * come from files, so options that take them are parsed as file names: bytes as typed, whatever the
+ * locale.
  */
 typedef struct {
   char *mapping;
   char **lanes;
+  char **shapes;
   gboolean pinned;
   int threads;
 } LcipCliPlanArgs;
@@ -103,11 +112,29 @@ int lcip_cli_find_source(const LcipGraph *graph);
 gboolean lcip_cli_parse_shape(const LcipGraph *graph, const char *argument, guint *input,
                               LcipShape *shape, GError **error);
 
+/** lcip_cli_settle_shape: one --input-shape. */
+gboolean lcip_cli_settle_shape(LcipGraph *graph, const char *argument, GError **error);
+/** lcip_cli_settle_shapes: sizes that the graph leaves open: as --input-shape (@arguments) says, as
+ * the tensors of @inputs (may be NULL) are, 1 for a batch; all others are asked for in one error.
+ */
+gboolean lcip_cli_settle_shapes(LcipGraph *graph, char **arguments, const LcipCliInputs *inputs,
+                                GError **error);
+/** lcip_cli_open_sizes: a sentence that asks for all sizes that are open, with suggestions; NULL
+ * when there is none. Transfer full. */
+char *lcip_cli_open_sizes(const LcipGraph *graph);
+/** LCIP_CLI_SHAPE_OPTION: of commands that run a graph. */
+#define LCIP_CLI_SHAPE_OPTION(shapes)                                                              \
+  {                                                                                                \
+    "input-shape", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, shapes,                                      \
+        "The shape of an input whose size the model leaves open; a batch is 1 by default",         \
+        "NAME=1,3,224,224"                                                                         \
+  }
+
 /** lcip_cli_bind_lanes: lane name -> device id, as --lane says. An unknown mapping, lane or device
  * is wrong usage; the message lists what there is. Transfer full. */
 GHashTable *lcip_cli_bind_lanes(const LcipGraph *graph, const LcipCliPlanArgs *args,
                                 GError **error);
-/** lcip_cli_plan: compiles @graph; problems go to standard error. */
+/** lcip_cli_plan: compiles @graph; warnings go to standard error, the error lists all problems. */
 LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArgs *args,
                         GHashTable *bindings, const LcipCliInputs *inputs,
                         GCancellable *cancellable, GError **error);
