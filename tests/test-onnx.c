@@ -503,6 +503,7 @@ static void test_external_problems(void) {
   pb_message(graph, 1, node("Mul", "w,c", "y"));
   g_autoptr(GPtrArray) problems = lcip_problems_new();
   g_autoptr(LcipGraph) read = read_problems(graph, 13, problems);
+  g_assert_cmpuint(read->actors->len, ==, 4);
   assert_mentions(problems, NULL, "external data in \"lost.bin\": expected an existing file below");
   assert_mentions(problems, NULL, "it holds the data of \"a\" and of 1 more tensors");
   assert_mentions(problems, NULL, "external data in \"short.bin\": expected 8 bytes at offset 0");
@@ -560,7 +561,8 @@ static void test_problems_alike(void) {
   }
   g_autoptr(GPtrArray) problems = lcip_problems_new();
   g_autoptr(LcipGraph) read = read_problems(graph, 13, problems);
-  g_autoptr(LcipAnalysis) analysis = lcip_analyse(read, NULL, NULL, problems);
+  LcipAnalysis *analysis = lcip_analyse(read, NULL, NULL, problems);
+  g_clear_pointer(&analysis, lcip_analysis_free);
   g_autoptr(GPtrArray) lines = lcip_problems_lines(problems, read, LCIP_PROBLEM_ERROR);
   g_assert_cmpuint(problems->len, ==, 5);
   g_assert_cmpuint(lines->len, ==, 1);

@@ -21,7 +21,8 @@ gboolean lcip_cli_fail_problems(const char *path, const LcipGraph *graph, const 
 static void add_analysis(LcipGraph *graph, GPtrArray *problems) {
   g_autoptr(GArray) open = lcip_graph_open_dims(graph);
   lcip_graph_settle_dims(graph, open);
-  g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  LcipAnalysis *analysis = lcip_analyse(graph, NULL, NULL, problems);
+  g_clear_pointer(&analysis, lcip_analysis_free);
 }
 
 LcipGraph *lcip_cli_load(const char *path, GError **error) {

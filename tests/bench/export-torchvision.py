@@ -63,7 +63,22 @@ def build(name):
     if kind_of(name) == "detection" and "ssd" not in name:
         side = side_of(name)
         options.update(min_size=side, max_size=side)
-    return torchvision.models.get_model(name, **options)
+    if name.startswith("vit"):
+        options["image_size"] = side_of(name)
+    model = torchvision.models.get_model(name, **options)
+    wake_up(model)
+    return model
+
+
+def wake_up(model):
+    """What a network is made with to train well would leave nothing to compare: heads of zeros, and branches
+    that are scaled to almost nothing."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("layer_scale"):
+                parameter.fill_(0.3)
+            elif name.startswith("heads") and parameter.dim() == 2 and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
 
 
 def settle_batch_norm(model, picture):
