@@ -99,7 +99,15 @@ LCIP_INLINE vf v_where_less(vf a, vf b, vf yes, vf no) {
 
 /* v_larger, v_smaller: of two values; NaN when one is NaN. */
 LCIP_INLINE vf v_larger(vf x, vf y) {
+#if defined(__AVX512F__) && LCIP_LANES == 16
+  const __mmask16 nan = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q);
+  return (vf)_mm512_mask_mov_ps(_mm512_max_ps((__m512)x, (__m512)y), nan, (__m512)x);
+#elif defined(__AVX2__) && LCIP_LANES == 8
+  const __m256 nan = _mm256_cmp_ps((__m256)x, (__m256)x, _CMP_UNORD_Q);
+  return (vf)_mm256_blendv_ps(_mm256_max_ps((__m256)x, (__m256)y), (__m256)x, nan);
+#else
   return v_select((x > y) | (x != x), x, y);
+#endif
 }
 
 LCIP_INLINE vf v_smaller(vf x, vf y) {
@@ -123,12 +131,30 @@ LCIP_INLINE void v_store_some(float *p, vf x, int n) {
   memcpy(p, lanes, (gsize)CLAMP(n, 0, LCIP_LANES) * sizeof(float));
 }
 
+LCIP_INLINE vi v_load_lanes(const gint32 *p) {
+  vi lanes;
+  memcpy(&lanes, p, sizeof lanes);
+  return lanes;
+}
+
+/* v_permute: lane i is lane @from[i] of @x. */
+LCIP_INLINE vf v_permute(vf x, vi from) {
+#if defined(__AVX512F__) && LCIP_LANES == 16
+  return (vf)_mm512_permutexvar_ps((__m512i)from, (__m512)x);
+#elif defined(__AVX2__) && LCIP_LANES == 8
+  return (vf)_mm256_permutevar8x32_ps((__m256)x, (__m256i)from);
+#else
+  vf y = x;
+  for (int i = 0; i < LCIP_LANES; i++)
+    y[i] = x[from[i]];
+  return y;
+#endif
+}
+
 /* All bits of the lanes below @n. */
 LCIP_INLINE vi v_lanes_below(int n) {
   static const gint32 lanes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  vi lane;
-  memcpy(&lane, lanes, sizeof lane);
-  return lane < n;
+  return v_load_lanes(lanes) < n;
 }
 
 /* e^x for x from -87 to 87: 2^k e^r, |r| <= ln(2) / 2, with the polynomial of degree 5 for e^r

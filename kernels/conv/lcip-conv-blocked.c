@@ -13,7 +13,8 @@
  * rows needs is first copied to scratch, with zeros around it and columns sorted by their remainder
  * modulo the stride, so that neighbouring output pixels are neighbours in memory. A 1x1 convolution
  * with stride 1 reads the input where it is, as one long row. A first layer with few channels reads
- * a dense input; its copy is planar. */
+ * a dense input; its copy is planar. Narrow groups, several of which share a block of channels, are
+ * computed block by block: instead of a broadcast each lane gets the value of its own group. */
 
 /* Registers: PIXELS x 2 sums, 2 of weights, 1 broadcast. */
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -34,10 +35,13 @@ static const double CHUNK_FLOPS = 2e6;
 
 /* What a micro-kernel reads and writes. @x: the first pixel's first value; blocks are @x_block
  * apart, rows of the window @x_row, its columns at @taps. @vec_stride: from the first to the second
- * vector of a pixel in @out and @side. All in elements. */
+ * vector of a pixel in @out and @side. All in elements. @width, @lanes: of narrow groups, the k-th
+ * vector of @lanes says which lane's value goes where. */
 typedef struct {
   const float *x, *w, *bias, *side;
   float *out;
+  int width;
+  const gint32 *lanes;
   gsize x_block, x_row, vec_stride;
   const gsize *taps;
   gint64 n_blocks, last_depth, kh, kw;
@@ -89,6 +93,40 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   }
 }
 
+/* One tile of narrow groups, @m->width channels each: lane l of a vector is summed over the
+ * channels l / width * width + k of the same vector. */
+LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
+  for (int v = 0; v < LCIP_BLOCK_VECS; v++) {
+    const float *w = m->w + v * LCIP_LANES;
+    vf sum[PIXELS], x[PIXELS];
+    LCIP_UNROLL
+    for (int i = 0; i < pixels; i++)
+      sum[i] = v_load(m->bias + v * LCIP_LANES);
+    for (gint64 ky = 0; ky < m->kh; ky++)
+      for (gint64 kx = 0; kx < m->kw; kx++) {
+        const float *from = m->x + (gsize)ky * m->x_row + m->taps[kx] + v * LCIP_LANES;
+        LCIP_UNROLL
+        for (int i = 0; i < pixels; i++)
+          x[i] = v_load(from + i * LCIP_BLOCK);
+        for (int k = 0; k < m->width; k++, w += LCIP_BLOCK) {
+          const vi lanes = v_load_lanes(m->lanes + k * LCIP_LANES);
+          const vf weights = v_load(w);
+          LCIP_UNROLL
+          for (int i = 0; i < pixels; i++)
+            sum[i] += v_permute(x[i], lanes) * weights;
+        }
+      }
+    const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
+    const gsize at = (gsize)v * m->vec_stride;
+    LCIP_UNROLL
+    for (int i = 0; i < pixels; i++) {
+      const gsize here = at + (gsize)i * LCIP_BLOCK;
+      const vf y = m->side ? sum[i] + v_load(m->side + here) : sum[i];
+      v_store(m->out + here, v_min(hi, v_max(lo, y)));
+    }
+  }
+}
+
 #define MICRO(r)                                                                                   \
   static void micro_blocked_1_##r(const Micro *m) {                                                \
     micro_body(m, r, 1, FALSE);                                                                    \
@@ -101,6 +139,9 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   }                                                                                                \
   static void micro_dense_2_##r(const Micro *m) {                                                  \
     micro_body(m, r, 2, TRUE);                                                                     \
+  }                                                                                                \
+  static void micro_narrow_##r(const Micro *m) {                                                   \
+    micro_narrow_body(m, r);                                                                       \
   }
 #define MICRO_ENTRY(r)                                                                             \
   {{micro_blocked_1_##r, micro_blocked_2_##r}, {micro_dense_1_##r, micro_dense_2_##r}},
@@ -115,15 +156,20 @@ MICRO_EACH(MICRO)
 
 /* [pixels - 1][dense][vectors - 1] */
 static void (*const micros[PIXELS][2][2])(const Micro *) = {MICRO_EACH(MICRO_ENTRY)};
+#define NARROW_ENTRY(r) micro_narrow_##r,
+static void (*const narrow_micros[PIXELS])(const Micro *) = {MICRO_EACH(NARROW_ENTRY)};
 
 /* ---- the convolution's shape ---- */
 
 /* Shapes and splits of one call. @c, @oc, @blocks, @out_blocks and @tiles are those of one of
  * @groups; @tiles counts register tiles of GROUP channels, @depth the channels of an input block.
- * The copy of the input has @copy_cols pixels per remainder. */
+ * Groups of less than a block, @width channels each, count as groups of a whole block, the last of
+ * which may be cut: there are @all_oc channels. The copy of the input has @copy_cols pixels per
+ * remainder. */
 typedef struct {
   LcipPlaneWindow win;
-  gint64 n, groups, c, h, w, oc, oh, ow;
+  gint64 n, groups, c, h, w, oc, oh, ow, all_oc;
+  int width; /* 0: the groups are not narrow */
   gint64 blocks, depth, out_blocks, tiles, taps_per_output;
   gboolean dense, flat;
   gint64 chunk_rows, chunk_cols, row_chunks, col_chunks, tile_chunks, tiles_in_chunk;
@@ -194,6 +240,15 @@ static void plan_chunks(Shape *s) {
   s->copy_rows = copied_rows(s, s->chunk_rows);
 }
 
+/* The channels of a group where groups are several to a block, as many in as out; else 0. */
+static int narrow_width(const LcipShape *in, const LcipShape *weights) {
+  const gint64 width = weights->dims[1], groups = in->dims[1] / width;
+  return groups > 1 && width > 1 && width < LCIP_BLOCK && LCIP_BLOCK % width == 0 &&
+                 weights->dims[0] == in->dims[1] && width <= LCIP_LANES
+             ? (int)width
+             : 0;
+}
+
 /* @in, @out: actual n, c, h, w. Weights are oc, c / groups, kh, kw. */
 static gboolean shape_init(Shape *s, const LcipStep *step, const LcipShape *in,
                            const LcipShape *out, gboolean dense, GError **error) {
@@ -201,16 +256,18 @@ static gboolean shape_init(Shape *s, const LcipStep *step, const LcipShape *in,
   *s = (Shape){.n = in->dims[0], .h = in->dims[2], .w = in->dims[3], .dense = dense};
   if (!lcip_plane_window_init(&s->win, LCIP_WINDOW_CONV, step, in, error))
     return FALSE;
-  s->groups = in->dims[1] / weights->dims[1];
-  s->c = weights->dims[1];
-  s->oc = out->dims[1] / s->groups;
+  s->all_oc = out->dims[1];
+  s->width = narrow_width(in, weights);
+  s->groups = s->width ? lcip_blocks(s->all_oc, LCIP_BLOCK) : in->dims[1] / weights->dims[1];
+  s->c = s->width ? LCIP_BLOCK : weights->dims[1];
+  s->oc = s->width ? LCIP_BLOCK : out->dims[1] / s->groups;
   s->oh = out->dims[2];
   s->ow = out->dims[3];
   s->depth = dense ? 1 : LCIP_BLOCK;
   s->blocks = divide_up(s->c, s->depth);
   s->out_blocks = divide_up(s->oc, LCIP_BLOCK);
   s->tiles = divide_up(s->out_blocks * LCIP_BLOCK, GROUP);
-  s->taps_per_output = s->c * s->win.kernel[0] * s->win.kernel[1];
+  s->taps_per_output = weights->dims[1] * s->win.kernel[0] * s->win.kernel[1];
   s->flat = is_flat(s);
   if (s->flat) {
     s->ow *= s->oh;
@@ -232,9 +289,10 @@ static gboolean sizes_fit(const LcipStep *step, const char **reason) {
   }
   const gboolean whole =
       weights->dims[1] % LCIP_BLOCK == 0 && weights->dims[0] / groups % LCIP_BLOCK == 0;
-  if (groups > 1 && !whole)
-    *reason = "its groups must be whole blocks of channels";
-  return groups == 1 || whole;
+  if (groups == 1 || whole || narrow_width(in, weights))
+    return TRUE;
+  *reason = "its groups must be blocks of channels or divide them";
+  return FALSE;
 }
 
 static gboolean is_constant(const LcipStep *step, guint i) {
@@ -312,6 +370,17 @@ static void pack_group(const Shape *s, const float *w, float *packed) {
           }
 }
 
+/* @w: OIHW -> [ky][kx][channel in group][output channel in block] of block @block. */
+static void pack_narrow(const Shape *s, gint64 block, const float *w, float *packed) {
+  const gint64 pixels = s->win.kernel[0] * s->win.kernel[1];
+  for (gint64 pixel = 0; pixel < pixels; pixel++)
+    for (gint64 k = 0; k < s->width; k++)
+      for (gint64 lane = 0; lane < LCIP_BLOCK; lane++) {
+        const gint64 oc = block * LCIP_BLOCK + lane;
+        *packed++ = oc < s->all_oc ? w[(oc * s->width + k) * pixels + pixel] : 0.0f;
+      }
+}
+
 static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
                         GError **error) {
   Shape s;
@@ -330,10 +399,13 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
   const float *w = lcip_tensor_get_data(step->constants[1]);
   const float *bias = has_bias(step) ? lcip_tensor_get_data(step->constants[2]) : NULL;
   for (gsize g = 0; g < groups; g++) {
-    pack_group(&s, w + g * (gsize)(s.oc * s.taps_per_output), packed + g * weights);
+    if (s.width)
+      pack_narrow(&s, (gint64)g, w, packed + g * weights);
+    else
+      pack_group(&s, w + g * (gsize)(s.oc * s.taps_per_output), packed + g * weights);
     if (bias)
       memcpy(packed + weights * groups + biases * g, bias + g * (gsize)s.oc,
-             (gsize)s.oc * sizeof(float));
+             (gsize)MIN(s.oc, s.all_oc - (gint64)g * s.oc) * sizeof(float));
   }
   return TRUE;
 }
@@ -348,6 +420,7 @@ typedef struct {
   const float *weights, *biases;
   gsize scratch_elems;
   gboolean mask_last;
+  gint32 lanes[LCIP_BLOCK * LCIP_LANES]; /* of narrow groups: see Micro */
 } Conv;
 
 /* A part of the output: image, group, tiles [tile, tile_end) and pixels. */
@@ -437,7 +510,9 @@ static void finish_tile(const Conv *conv, float *raw, gint64 pixels, int vecs, g
 /* Runs @m on one tile: epilogues in registers where they are simple, else from a raw copy. */
 static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize at,
                      gint64 channels_left) {
-  void (*const micro)(const Micro *) = micros[pixels - 1][conv->s.dense ? 1 : 0][vecs - 1];
+  void (*const micro)(const Micro *) = conv->s.width
+                                           ? narrow_micros[pixels - 1]
+                                           : micros[pixels - 1][conv->s.dense ? 1 : 0][vecs - 1];
   const LcipTail *tail = &conv->tail;
   if (tail->simple && !conv->mask_last) {
     const gboolean add = tail->side_input >= 0;
@@ -468,12 +543,13 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
                      const float *source, gsize row_elems) {
   const Shape *s = &conv->s;
   const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
+  const gint64 channels = MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP;
   for (gint64 y = chunk->y; y < chunk->y_end; y++)
     for (gint64 part = 0; part < parts; part++) {
       const gint64 begin = cols * part / parts, end = cols * (part + 1) / parts;
       m->x = source + (gsize)(y - chunk->y) * row_elems + begin * s->depth;
       run_tile(conv, m, end - begin, tile_vecs(s, tile),
-               out_offset(s, chunk, tile, y, chunk->x + begin), s->oc - tile * GROUP);
+               out_offset(s, chunk, tile, y, chunk->x + begin), channels);
     }
 }
 
@@ -499,6 +575,8 @@ static void run_chunk(gpointer data, guint index, guint worker) {
              .last_depth = s->c - (s->blocks - 1) * s->depth,
              .kh = s->win.kernel[0],
              .kw = s->win.kernel[1],
+             .width = s->width,
+             .lanes = conv->lanes,
              .lo = -INFINITY,
              .hi = INFINITY};
   for (gint64 tile = chunk.tile; tile < chunk.tile_end; tile++) {
@@ -527,7 +605,9 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   conv.scratch_elems = copy_elems(&planned);
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + group_weights(s) * (gsize)s->groups;
-  conv.mask_last = conv.tail.dirty && s->oc % LCIP_BLOCK != 0;
+  conv.mask_last = conv.tail.dirty && (s->width ? s->all_oc : s->oc) % LCIP_BLOCK != 0;
+  for (int i = 0; i < s->width * LCIP_LANES; i++)
+    conv.lanes[i] = i % LCIP_LANES / s->width * s->width + i / LCIP_LANES;
   lcip_team_run(team, (guint)(s->n * s->groups * s->row_chunks * s->col_chunks * s->tile_chunks),
                 run_chunk, &conv);
   return TRUE;
