@@ -57,9 +57,10 @@ def enter():
     os.execvp("unshare", command + [sys.executable] + sys.argv)
 
 
-def check(command):
-    """Runs a tool that must succeed; its own words tell why it did not."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def check(command, environment=None):
+    """What a tool that must succeed prints; its own words tell why it did not."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False,
+                          env=environment)
     if done.returncode != 0:
         raise LabError(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.returncode}")
     return done.stdout
@@ -99,7 +100,7 @@ class Host:
         return subprocess.Popen(self.prefix() + [str(word) for word in command], **options)
 
     def run(self, command):
-        return check(self.prefix() + [str(word) for word in command])
+        return check(self.prefix() + list(command))
 
     def configure(self, device, address):
         self.run(["ip", "address", "add", f"{address}/30", "dev", device])

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "lcip-io.h"
+#include "lcip-link.h"
 #include "lcip-media.h"
 #include "lcip-run-private.h"
 
@@ -199,6 +200,31 @@ static gint64 resident_bytes(void) {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
+/* Watch: of the worker's lane while the run can't end. */
+typedef struct {
+  LcipRun *run;
+  _Atomic gboolean stop;
+} Watch;
+
+/* There is one plan, so one instance. */
+static gpointer watch_lane(gpointer data) {
+  Watch *watch = data;
+  const LcipRun *run = watch->run;
+  const LcipInstance *instance = ((LcipGroup *)run->groups->pdata[0])->streams[0];
+  LcipRemoteLane *lane = NULL;
+  for (guint i = 0; i < lcip_plan_n_lanes(instance->plan); i++)
+    if (instance->workers[i] && instance->workers[i]->remote)
+      lane = instance->workers[i]->remote;
+  while (lane && !atomic_load(&watch->stop)) {
+    g_auto(LcipLinkStatus) status = {0};
+    lcip_remote_lane_status(lane, &status);
+    g_print("lane %s %" G_GUINT64_FORMAT " %s\n", lcip_link_state_name(status.state),
+            status.results, status.reason ? status.reason : "");
+    g_usleep(50000);
+  }
+  return NULL;
+}
+
 static void obey(void) {
   char line[64];
   while (fgets(line, sizeof line, stdin) && strcmp(line, "end\n") != 0) {
@@ -221,7 +247,11 @@ static gboolean run_cut(LcipPlan *plan, const Args *args, Camera *camera, Checke
   g_autoptr(LcipRun) run = lcip_run_start_with_feed(plan, &options, &feed, error);
   if (!run)
     return FALSE;
+  Watch watch = {.run = run};
+  GThread *watcher = g_thread_new("lane", watch_lane, &watch);
   obey();
+  atomic_store(&watch.stop, TRUE);
+  g_thread_join(watcher);
   atomic_store(&camera->end, TRUE);
   const gboolean ok = lcip_run_wait(run, error);
   g_print("end %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", atomic_load(&camera->n_issued),
