@@ -25,8 +25,8 @@ static gboolean skip_without_pictures(void) {
 }
 
 static void test_help(void) {
-  static const char *const commands[] = {"import", "validate", "info",   "run",
-                                         "bench",  "verify",   "devices"};
+  static const char *const commands[] = {"import", "validate", "info",    "run",
+                                         "bench",  "verify",   "devices", "operators"};
   g_autoptr(LcipTestOutput) help = lcip_test_command("--help", NULL);
   g_assert_cmpint(help->exit_code, ==, 0);
   g_assert_cmpstr(help->err, ==, "");
@@ -366,6 +366,30 @@ static void test_sizes_of_tensor(void) {
   g_assert_nonnull(strstr(run->out, "output 'y': f32 1x3x4x9"));
 }
 
+/* docs/operators.md is what the operators' tables say now. */
+static void test_operator_page(void) {
+  g_autofree char *path = lcip_test_source("docs/operators.md");
+  g_autofree char *page = NULL;
+  g_autoptr(LcipTestOutput) made = lcip_test_command("operators", "--markdown", NULL);
+  g_assert_cmpint(made->exit_code, ==, 0);
+  g_assert_true(g_file_get_contents(path, &page, NULL, NULL));
+  if (!g_str_equal(page, made->out))
+    g_error("%s is not current: lcip operators --markdown > docs/operators.md", path);
+}
+
+static void test_operators(void) {
+  g_autoptr(LcipTestOutput) list = lcip_test_command("operators", NULL);
+  g_assert_cmpint(list->exit_code, ==, 0);
+  g_assert_nonnull(strstr(list->out, "\nConv "));
+  g_assert_nonnull(strstr(list->out, "\nlcip.PictureToTensor "));
+  g_assert_null(strstr(list->out, "Reorder"));
+  g_autoptr(LcipTestOutput) one = lcip_test_command("operators", "Gemm", NULL);
+  g_assert_cmpint(one->exit_code, ==, 0);
+  g_assert_nonnull(strstr(one->out, "transB"));
+  g_assert_nonnull(strstr(one->out, "gemm-ref"));
+  assert_failure(lcip_test_command("operators", "Absent", NULL), "no operator 'Absent'");
+}
+
 /* One JSON document with every option that writes something else too. */
 static void test_json_run(void) {
   g_autofree char *model = lcip_test_source(model_name);
@@ -482,6 +506,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/import-leaves-nothing", test_import_leaves_nothing);
   g_test_add_func("/cli/trace-path", test_trace_path);
   g_test_add_func("/cli/trace-to-pipe", test_trace_to_pipe);
+  g_test_add_func("/cli/operator-page", test_operator_page);
+  g_test_add_func("/cli/operators", test_operators);
   g_test_add_func("/cli/open-sizes", test_open_sizes);
   g_test_add_func("/cli/sizes-of-tensor", test_sizes_of_tensor);
   g_test_add_func("/cli/json/devices", test_json_devices);

@@ -37,6 +37,7 @@ extern const LcipCliCommand lcip_cli_run;
 extern const LcipCliCommand lcip_cli_bench;
 extern const LcipCliCommand lcip_cli_devices;
 extern const LcipCliCommand lcip_cli_verify;
+extern const LcipCliCommand lcip_cli_operators;
 
 #define LCIP_CLI_ANY_NUMBER G_MAXUINT
 /** lcip_cli_parse: takes the options out of @argv (argv[0] is the command's name) and checks that
