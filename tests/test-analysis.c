@@ -185,6 +185,59 @@ static void test_fold_data_dependent(void) {
   g_assert_cmpint(lcip_tensor_get_i64(analysis->values[size][0], 1), ==, 2);
 }
 
+/* A chain of large constants: a small file must not make the analysis take gigabytes or minutes. */
+static void test_fold_limits(void) {
+  const gint64 dims[] = {3000, 1000};
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  const int first = add(graph, "ConstantOfShape", "fill", 1);
+  constant(graph, first, 0, lcip_tensor_new_i64(2, dims));
+  guint n = 1, folded = 0;
+  for (int from = first; n < 200; n++) {
+    g_autofree char *id = g_strdup_printf("relu_%u", n);
+    const int relu = add(graph, "Relu", id, 1);
+    connect(graph, from, 0, relu, 0);
+    from = relu;
+  }
+  const int product = add(graph, "MatMul", "product", 2), turned = add(graph, "Transpose", "t", 1);
+  connect(graph, first, 0, turned, 0);
+  connect(graph, first, 0, product, 0);
+  connect(graph, turned, 0, product, 1);
+  g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  g_assert_cmpuint(problems->len, ==, 0);
+  for (guint i = 0; i < n; i++)
+    folded += analysis->values[i][0] != NULL;
+  g_assert_cmpuint(folded, ==, 5);             /* of 12 MB each, of 64 MiB */
+  g_assert_null(analysis->values[product][0]); /* 18 GFLOP */
+  g_assert_cmpint(analysis->specs[product][0].shape.dims[1], ==, 3000);
+}
+
+/* Lengths beside a length of 0 cost nothing. */
+static void test_fold_nothing(void) {
+  const gint64 dims[] = {(gint64)1 << 40, 0};
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  const int fill = add(graph, "ConstantOfShape", "fill", 1), sum = add(graph, "CumSum", "sum", 2);
+  constant(graph, fill, 0, lcip_tensor_new_i64(2, dims));
+  connect(graph, fill, 0, sum, 0);
+  constant(graph, sum, 1, lcip_tensor_new_i64(1, dims + 1));
+  g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  g_assert_cmpuint(problems->len, ==, 0);
+  g_assert_nonnull(analysis->values[sum][0]);
+}
+
+/* An output that an operator always has is not left out. */
+static void test_too_few_outputs(void) {
+  g_autoptr(LcipGraph) graph = lcip_graph_new();
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  const int none = lcip_graph_add_actor(graph, lcip_actor_new("none", "", "", "Constant", 0, 0));
+  g_assert_true(lcip_attrs_set_text(lcip_graph_actor(graph, none)->attrs, "value_float",
+                                    LCIP_ATTR_FLOAT, "1", NULL));
+  g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
+  g_assert_nonnull(analysis);
+  assert_problem(problems, "none: Constant: expected at least 1 outputs, found 0");
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/analysis/rates/solution", test_rates_solution);
@@ -193,6 +246,9 @@ int main(int argc, char **argv) {
   g_test_add_func("/analysis/cycle", test_cycle);
   g_test_add_func("/analysis/shape-arithmetic", test_shape_arithmetic);
   g_test_add_func("/analysis/fold-data-dependent", test_fold_data_dependent);
+  g_test_add_func("/analysis/fold-limits", test_fold_limits);
+  g_test_add_func("/analysis/fold-nothing", test_fold_nothing);
+  g_test_add_func("/analysis/too-few-outputs", test_too_few_outputs);
   g_test_add_func("/analysis/problems", test_problems);
   g_test_add_func("/analysis/outputs", test_outputs);
   g_test_add_func("/analysis/input-shape", test_input_shape);

@@ -76,6 +76,27 @@ static gboolean grid_sample_infer(LcipStep *step, GError **error) {
   return lcip_infer_set(step, 0, LCIP_TYPE_F32, &shape, error);
 }
 
+/* Every box that is kept is held against all others. */
+static void nms_cost(const LcipStep *step, LcipCost *cost) {
+  cost->flops = 10 * (double)step->outputs[0].shape.dims[0] * (double)step->inputs[0].shape.dims[1];
+}
+
+/* Without a ratio as many samples as a region as large as the picture would have. */
+static void roi_align_cost(const LcipStep *step, LcipCost *cost) {
+  const LcipShape *x = &step->inputs[0].shape, *y = &step->outputs[0].shape;
+  const double ratio = (double)lcip_attrs_get_int(step->attrs, "sampling_ratio");
+  const double pixels = (double)x->dims[2] * (double)x->dims[3];
+  const double cells = (double)y->dims[2] * (double)y->dims[3];
+  const double samples = ratio > 0 ? ratio * ratio : MAX(1, pixels / cells);
+  cost->flops = 8 * samples * (double)lcip_shape_count(y);
+}
+
+static void grid_sample_cost(const LcipStep *step, LcipCost *cost) {
+  const char *mode = lcip_attrs_get_string(step->attrs, "mode");
+  const double taps = g_str_equal(mode, "cubic") ? 16 : g_str_equal(mode, "linear") ? 4 : 1;
+  cost->flops = 2 * taps * (double)lcip_shape_count(&step->outputs[0].shape);
+}
+
 static const LcipPortDef nms_inputs[] = {
     {"boxes", LCIP_PORT_PLAIN, "Boxes: n, boxes, 4 numbers"},
     {"scores", LCIP_PORT_PLAIN, "Scores: n, classes, boxes"},
@@ -128,10 +149,10 @@ static const LcipAttrDef grid_attrs[] = {
 OPERATOR(nms, "NonMaxSuppression", "Keeps the best of boxes that overlap", nms_infer,
          PORTS(nms_inputs, nms_outputs), ATTRS(nms_attrs),
          .flags = LCIP_OP_DYNAMIC | LCIP_OP_CPU_ONLY,
-         .cpu_only_reason = "how many boxes stay is known only while it runs");
+         .cpu_only_reason = "how many boxes stay is known only while it runs", .cost = nms_cost);
 OPERATOR(roi_align, "RoiAlign", "Samples regions at a fixed size", roi_align_infer,
-         PORTS(roi_inputs, y_outputs), ATTRS(roi_attrs));
+         PORTS(roi_inputs, y_outputs), ATTRS(roi_attrs), .cost = roi_align_cost);
 OPERATOR(grid_sample, "GridSample", "Samples a picture where a grid says", grid_sample_infer,
-         PORTS(grid_inputs, y_outputs), ATTRS(grid_attrs));
+         PORTS(grid_inputs, y_outputs), ATTRS(grid_attrs), .cost = grid_sample_cost);
 
 const LcipOperator *const lcip_operators_detect[] = {&nms, &roi_align, &grid_sample, NULL};

@@ -2,6 +2,8 @@
 
 #include "lcip-element.h"
 
+#include <math.h>
+
 /* Operators that take, set or find elements by index. */
 
 static const LcipType index_types[] = {LCIP_TYPE_I64, LCIP_TYPE_I32, LCIP_TYPE_NONE};
@@ -191,6 +193,12 @@ static const LcipPortDef output_outputs[] = {{"output", LCIP_PORT_PLAIN, "Result
 static const LcipPortDef compress_inputs[] = {
     {"input", LCIP_PORT_PLAIN, "Input"},
     {"condition", LCIP_PORT_PLAIN, "Which entries of the axis are kept"}};
+/* Each line along the axis is sorted. */
+static void top_k_cost(const LcipStep *step, LcipCost *cost) {
+  const double elements = (double)lcip_shape_count(&step->inputs[0].shape);
+  cost->flops = elements * (1 + log2(MAX(1, elements)));
+}
+
 static const LcipPortDef top_k_inputs[] = {{"X", LCIP_PORT_PLAIN, "Input"},
                                            {"K", LCIP_PORT_SHAPE, "How many are taken"}};
 static const LcipPortDef top_k_outputs[] = {
@@ -255,7 +263,7 @@ OPERATOR(compress, "Compress", "Keeps the entries of an axis for which a conditi
          .flags = LCIP_OP_DYNAMIC | LCIP_OP_CPU_ONLY,
          .cpu_only_reason = "how many there are is known only while it runs");
 OPERATOR(top_k, "TopK", "The greatest or least elements along an axis", top_k_infer,
-         PORTS(top_k_inputs, top_k_outputs), ATTRS(top_k_attrs));
+         PORTS(top_k_inputs, top_k_outputs), ATTRS(top_k_attrs), .cost = top_k_cost);
 OPERATOR(cum_sum, "CumSum", "Sums of all elements up to each along an axis", cum_sum_infer,
          PORTS(cum_sum_inputs, cum_sum_outputs), ATTRS(cum_sum_attrs));
 

@@ -38,6 +38,12 @@ static gboolean lrn_infer(LcipStep *step, GError **error) {
   return check_channels(step, 1, error) && lcip_infer_like_f32(step, error);
 }
 
+static void lrn_cost(const LcipStep *step, LcipCost *cost) {
+  const double size = (double)lcip_attrs_get_int(step->attrs, "size");
+  const double channels = (double)step->inputs[0].shape.dims[1];
+  cost->flops = 2 * MIN(size, channels) * (double)lcip_shape_count(&step->outputs[0].shape);
+}
+
 static gboolean softmax_infer(LcipStep *step, GError **error) {
   int axis;
   return lcip_infer_expect(step, 0, LCIP_TYPE_F32, -1, error) &&
@@ -94,7 +100,7 @@ OPERATOR(instance_norm, "InstanceNormalization",
          instance_norm_infer, PORTS(instance_norm_inputs, output_outputs),
          ATTRS(instance_norm_attrs));
 OPERATOR(lrn, "LRN", "Divides by the strength of neighbouring channels", lrn_infer,
-         PORTS(x_inputs, y_outputs), ATTRS(lrn_attrs));
+         PORTS(x_inputs, y_outputs), ATTRS(lrn_attrs), .cost = lrn_cost);
 OPERATOR(softmax, "Softmax", "Exponentials that add up to 1 along an axis", softmax_infer,
          PORTS(input_inputs, output_outputs), ATTRS(softmax_attrs));
 OPERATOR(log_softmax, "LogSoftmax", "Logarithm of Softmax", softmax_infer,

@@ -177,6 +177,24 @@ static gboolean matmul_infer(LcipStep *step, GError **error) {
          lcip_infer_set(step, 0, quant_output(step, &ports), &shape, error);
 }
 
+static double count(const LcipTensorSpec *spec) {
+  return (double)lcip_shape_count(&spec->shape);
+}
+
+static void conv_cost(const LcipStep *step, LcipCost *cost) {
+  LcipQuantPorts ports;
+  lcip_quant_ports(step, &ports);
+  const LcipTensorSpec *w = &step->inputs[ports.b];
+  cost->flops = 2 * count(w) / (double)w->shape.dims[0] * count(step->outputs);
+}
+
+static void matmul_cost(const LcipStep *step, LcipCost *cost) {
+  LcipQuantPorts ports;
+  lcip_quant_ports(step, &ports);
+  const LcipShape *a = &step->inputs[ports.a].shape;
+  cost->flops = 2 * (double)a->dims[a->rank - 1] * count(step->outputs);
+}
+
 static const LcipPortDef quantize_inputs[] = {
     {"x", LCIP_PORT_PLAIN, "Input"},
     {"y_scale", LCIP_PORT_PLAIN, "Size of a step, one for all or one per entry of the axis"},
@@ -261,13 +279,13 @@ OPERATOR(dequantize, "DequantizeLinear", "Values of quantized elements", dequant
 OPERATOR(dynamic, "DynamicQuantizeLinear", "Quantizes with the input's own range", dynamic_infer,
          PORTS(x_inputs, dynamic_outputs));
 OPERATOR(qlinear_conv, "QLinearConv", "Convolution of quantized tensors", conv_infer,
-         PORTS(qlinear_conv_inputs, y_outputs), ATTRS(conv_attrs));
+         PORTS(qlinear_conv_inputs, y_outputs), ATTRS(conv_attrs), .cost = conv_cost);
 OPERATOR(qlinear_matmul, "QLinearMatMul", "Products of quantized matrices", matmul_infer,
-         PORTS(qlinear_matmul_inputs, y_outputs));
+         PORTS(qlinear_matmul_inputs, y_outputs), .cost = matmul_cost);
 OPERATOR(conv_integer, "ConvInteger", "Convolution of 8-bit integers, summed in 32 bits",
-         conv_infer, PORTS(conv_integer_inputs, y_outputs), ATTRS(conv_attrs));
+         conv_infer, PORTS(conv_integer_inputs, y_outputs), ATTRS(conv_attrs), .cost = conv_cost);
 OPERATOR(matmul_integer, "MatMulInteger", "Products of 8-bit integer matrices, in 32 bits",
-         matmul_infer, PORTS(matmul_integer_inputs, y_outputs));
+         matmul_infer, PORTS(matmul_integer_inputs, y_outputs), .cost = matmul_cost);
 
 const LcipOperator *const lcip_operators_quant[] = {
     &quantize,       &dequantize,   &dynamic,        &qlinear_conv,

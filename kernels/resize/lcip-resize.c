@@ -164,6 +164,15 @@ static gboolean resize_infer(LcipStep *step, GError **error) {
 
 /* ---- taps: the formulas of ONNX's Resize ---- */
 
+static void resize_cost(const LcipStep *step, LcipCost *cost) {
+  const char *mode = lcip_attrs_get_string(step->attrs, "mode");
+  const double taps = g_str_equal(mode, "cubic") ? 4 : g_str_equal(mode, "linear") ? 2 : 1;
+  const LcipShape *x = &step->inputs[0].shape, *y = &step->outputs[0].shape;
+  cost->flops = (double)lcip_shape_count(y);
+  for (int i = 0; taps > 1 && i < x->rank; i++)
+    cost->flops *= x->dims[i] != y->dims[i] ? 2 * taps : 1;
+}
+
 static float source_coordinate(const LcipStep *step, const LcipResizeAxis *axis, gint64 at) {
   const float x = (float)at, scale = axis->scale;
   const float in = (float)axis->in, out = (float)axis->out;
@@ -293,6 +302,7 @@ static const LcipOperator resize_op = {
     .attrs = resize_attrs,
     .n_attrs = G_N_ELEMENTS(resize_attrs),
     .infer = resize_infer,
+    .cost = resize_cost,
 };
 
 const LcipOperator *const lcip_operators_resize[] = {&resize_op, NULL};

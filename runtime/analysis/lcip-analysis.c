@@ -5,8 +5,15 @@
 
 #include <string.h>
 
-/* The most bytes that constant folding may make of one tensor. */
-#define FOLD_MAX_BYTES (64u << 20)
+/* What constant folding may take beside a multiple of the graph's own constants: it runs when a
+ * file is opened, and a small file must not take gigabytes or minutes. What goes beyond is computed
+ * while running. */
+#define FOLD_BYTES (64.0 * (1 << 20))
+#define FOLD_WORK 2e8
+#define FOLD_BYTES_PER_BYTE 8
+#define FOLD_WORK_PER_BYTE 16
+/* Shapes and other small values, which operators need before the run, are always folded. */
+#define FOLD_SMALL_BYTES (16 << 10)
 
 typedef struct {
   const LcipGraph *graph;
@@ -17,6 +24,8 @@ typedef struct {
   GPtrArray *problems;
   GHashTable *refused; /* ids of actors with problems before: whoever read them said more */
   gboolean *varies;    /* per actor: its shapes may be smaller than planned while running */
+  double fold_bytes;   /* what folding may still make */
+  double fold_work;    /* what it may still do: FLOPs, and bytes read and written */
 } Analyser;
 
 static void problem(Analyser *a, int actor, const char *format, ...) G_GNUC_PRINTF(3, 4);
@@ -272,6 +281,46 @@ static gboolean shape_ports_constant(Analyser *a, const LcipStep *step, int inde
   return TRUE;
 }
 
+static void set_fold_limits(Analyser *a) {
+  g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+  double bytes = 0;
+  for (guint i = 0; i < a->graph->actors->len; i++) {
+    const LcipActor *actor = lcip_graph_actor(a->graph, (int)i);
+    for (guint p = 0; p < actor->n_inputs; p++)
+      if (actor->constants[p] && g_hash_table_add(seen, actor->constants[p]))
+        bytes += (double)lcip_tensor_get_bytes(actor->constants[p]);
+  }
+  a->fold_bytes = FOLD_BYTES + FOLD_BYTES_PER_BYTE * bytes;
+  a->fold_work = FOLD_WORK + FOLD_WORK_PER_BYTE * bytes;
+}
+
+/* Takes what the step needs from what is left. */
+static gboolean afford_fold(Analyser *a, const LcipStep *step) {
+  LcipCost cost;
+  double made = 0;
+  for (guint o = 0; o < step->n_outputs; o++) {
+    gsize bytes;
+    if (!lcip_tensor_spec_bytes(&step->outputs[o], &bytes))
+      return FALSE;
+    made += (double)bytes;
+  }
+  lcip_operator_cost(step, &cost);
+  const double work = cost.flops + cost.bytes;
+  if (made <= FOLD_SMALL_BYTES && work <= 4 * FOLD_SMALL_BYTES)
+    return TRUE;
+  if (!(made <= a->fold_bytes && work <= a->fold_work)) /* NaN is not affordable */
+    return FALSE;
+  a->fold_bytes -= made;
+  a->fold_work -= work;
+  return TRUE;
+}
+
+/* Nobody has these of constants alone, and what they cost lies in the values: boxes, pictures. */
+static gboolean cost_unknown(const LcipOperator *op) {
+  static const char *const names[] = {"NonMaxSuppression", "RoiAlign", NULL};
+  return *op->domain != '\0' || g_strv_contains(names, op->name);
+}
+
 static gboolean reads_shape_alone(const LcipOperator *op) {
   return *op->domain == '\0' && (g_str_equal(op->name, "Shape") || g_str_equal(op->name, "Size"));
 }
@@ -284,12 +333,7 @@ static gboolean can_fold(Analyser *a, const LcipStep *step, int index) {
   for (guint p = 0; p < step->n_inputs; p++)
     if (lcip_step_has_input(step, p) && !step->constants[p])
       return FALSE;
-  for (guint o = 0; o < step->n_outputs; o++) {
-    gsize bytes;
-    if (!lcip_tensor_spec_bytes(&step->outputs[o], &bytes) || bytes > FOLD_MAX_BYTES)
-      return FALSE;
-  }
-  return TRUE;
+  return !cost_unknown(step->op) && afford_fold(a, step);
 }
 
 static void free_values(LcipTensor **values, guint n) {
@@ -421,6 +465,7 @@ LcipAnalysis *lcip_analyse(const LcipGraph *graph, GHashTable *source_sizes,
   if (!check_connections(&a) || !find_order(&a) || !check_rates(&a))
     return NULL;
   settle_graph_inputs(&a);
+  set_fold_limits(&a);
   for (guint i = 0; i < analysis->n_actors; i++)
     analyse_actor(&a, analysis->order[i]);
   return g_steal_pointer(&analysis);
