@@ -30,8 +30,19 @@ void lcip_cli_json_times(LcipCliJson *json, const char *key, const LcipTimes *ti
   lcip_cli_json_end_object(json);
 }
 
+static void json_remote(LcipCliJson *json, const LcipRemoteTimes *times) {
+  if (times->compute.n == 0)
+    return;
+  lcip_cli_json_begin_object(json, "remote_ms");
+  lcip_cli_json_times(json, "send", &times->send);
+  lcip_cli_json_times(json, "queue", &times->queue);
+  lcip_cli_json_times(json, "compute", &times->compute);
+  lcip_cli_json_times(json, "return", &times->reply);
+  lcip_cli_json_end_object(json);
+}
+
 static void json_step(LcipCliJson *json, const LcipPlan *plan, const LcipPlanStep *step,
-                      const LcipTimes *times) {
+                      const LcipTimes *times, const LcipRemoteTimes *remote) {
   const LcipGraph *graph = lcip_plan_graph(plan);
   g_autofree char *output = lcip_tensor_spec_to_string(&step->output);
   lcip_cli_json_begin_object(json, NULL);
@@ -47,6 +58,7 @@ static void json_step(LcipCliJson *json, const LcipPlan *plan, const LcipPlanSte
   lcip_cli_json_string(json, "output", output);
   lcip_cli_json_number(json, "flops", step->cost.flops, 0);
   lcip_cli_json_times(json, "time_ms", times);
+  json_remote(json, remote);
   lcip_cli_json_end_object(json);
 }
 
@@ -81,7 +93,8 @@ void lcip_cli_json_profile(LcipCliJson *json, const LcipProfile *profile) {
   lcip_cli_json_end_array(json);
   lcip_cli_json_begin_array(json, "steps");
   for (guint i = 0; i < lcip_plan_n_steps(profile->plan); i++)
-    json_step(json, profile->plan, lcip_plan_step(profile->plan, i), &profile->steps[i]);
+    json_step(json, profile->plan, lcip_plan_step(profile->plan, i), &profile->steps[i],
+              &profile->remotes[i]);
   lcip_cli_json_end_array(json);
   lcip_cli_json_end_object(json);
 }
@@ -95,6 +108,13 @@ static void print_step(const LcipPlan *plan, const LcipPlanStep *step, const Lci
           step->kernel ? step->kernel->name : "-", output, step->title);
 }
 
+static void print_remote(const LcipRemoteTimes *times) {
+  if (times->compute.n > 0)
+    g_print("%19s         send %.3f, queue %.3f, compute %.3f, return %.3f ms (median)\n", "",
+            times->send.median_ms, times->queue.median_ms, times->compute.median_ms,
+            times->reply.median_ms);
+}
+
 void lcip_cli_print_profile(const LcipProfile *profile) {
   double total_ms = 0;
   guint n_steps = lcip_plan_n_steps(profile->plan);
@@ -102,8 +122,10 @@ void lcip_cli_print_profile(const LcipProfile *profile) {
     total_ms += profile->steps[i].median_ms;
   g_print("\n%9s %9s %6s  %-8s %-30s %-28s %s\n", "MEDIAN ms", "P95 ms", "SHARE", "LANE", "KERNEL",
           "OUTPUT", "STEP");
-  for (guint i = 0; i < n_steps; i++)
+  for (guint i = 0; i < n_steps; i++) {
     print_step(profile->plan, lcip_plan_step(profile->plan, i), &profile->steps[i], total_ms);
+    print_remote(&profile->remotes[i]);
+  }
   g_print("\n%-10s %10s %8s %8s %8s %6s %13s   (ms per frame of %.3f ms)\n", "LANE", "COMPUTE",
           "COPY", "WAIT", "IDLE", "BUSY", "CAPACITY fps", profile->frame_ms);
   for (guint i = 0; i < lcip_plan_n_lanes(profile->plan); i++) {

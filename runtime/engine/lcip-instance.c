@@ -235,7 +235,8 @@ static LcipTensor *host_memory(gsize size_bytes, const char *what, GError **erro
 static gboolean make_cpu_memory(LcipWorker *worker, const LcipPlanLane *lane, gsize scratch_bytes,
                                 GError **error) {
   worker->team = lcip_team_new(lane->threads);
-  worker->arena = host_memory(lane->arena_bytes + lane->spare_bytes, "the tensors of a lane", error);
+  worker->arena =
+      host_memory(lane->arena_bytes + lane->spare_bytes, "the tensors of a lane", error);
   worker->scratch = worker->arena ? host_memory(scratch_bytes, "a lane's scratch", error) : NULL;
   return worker->scratch != NULL;
 }

@@ -8,14 +8,19 @@ G_BEGIN_DECLS
 
 /** LcipSpanKind: what a stretch of a thread's time was. COMPUTE and COPY are steps inside a FIRING;
  * FIRING, WAIT and IDLE follow each other without gaps. FRAME: from a frame's timestamp to the end
- * of its sink. */
+ * of its sink. SEND, QUEUE, REMOTE and REPLY are a frame's way through a worker; those of several
+ * frames overlap, and what they leave of the lane's time is in its FIRINGs and their COPIES. */
 typedef enum {
   LCIP_SPAN_COMPUTE,
   LCIP_SPAN_COPY,
   LCIP_SPAN_FIRING,
   LCIP_SPAN_WAIT,
   LCIP_SPAN_IDLE,
-  LCIP_SPAN_FRAME
+  LCIP_SPAN_FRAME,
+  LCIP_SPAN_SEND,
+  LCIP_SPAN_QUEUE,
+  LCIP_SPAN_REMOTE,
+  LCIP_SPAN_REPLY
 } LcipSpanKind;
 
 /** LcipSpan: @step: index in the plan, -1 where it is none; for FIRING the segment. Nanoseconds of

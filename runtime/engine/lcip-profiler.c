@@ -103,8 +103,10 @@ static LcipTimes times_from(GArray *values) {
 typedef struct {
   gint64 begin_ns, end_ns;
   guint n_frames;
-  GArray **step_ms; /* per step */
+  GArray **step_ms;   /* per step */
+  GArray **remote_ms; /* per step and LCIP_SPAN_SEND to LCIP_SPAN_REPLY */
 } Window;
+#define N_REMOTE (LCIP_SPAN_REPLY - LCIP_SPAN_SEND + 1)
 
 static LcipTimes window_from_frames(Window *window, const GArray *frames) {
   const LcipSpan *spans = (const LcipSpan *)(const void *)frames->data;
@@ -146,10 +148,14 @@ static void window_shrink(Window *window, const GArray *spans, const GArray *fra
 static void add_steps(const Window *window, const GArray *spans) {
   for (guint i = 0; i < spans->len; i++) {
     const LcipSpan *span = &g_array_index(spans, LcipSpan, i);
-    if (span->kind > LCIP_SPAN_COPY || span->end_ns <= window->begin_ns || span->step < 0)
-      continue;
     const double ms = (double)(span->end_ns - span->start_ns) / 1e6;
-    g_array_append_val(window->step_ms[span->step], ms);
+    if (span->end_ns <= window->begin_ns || span->step < 0)
+      continue;
+    if (span->kind <= LCIP_SPAN_COPY)
+      g_array_append_val(window->step_ms[span->step], ms);
+    else if (span->kind >= LCIP_SPAN_SEND)
+      g_array_append_val(
+          window->remote_ms[span->step * N_REMOTE + (int)span->kind - LCIP_SPAN_SEND], ms);
   }
 }
 
@@ -178,6 +184,8 @@ static void add_sums(const Window *window, LcipRecorder *recorder, const GArray 
   gint64 covered_ns = window->begin_ns;
   for (guint i = 0; i < spans->len; i++) {
     const LcipSpan *span = &g_array_index(spans, LcipSpan, i);
+    if (span->kind >= LCIP_SPAN_FRAME)
+      continue;
     sums->ns[span->kind] += clipped_ns(window, span->start_ns, span->end_ns);
     if (span->kind >= LCIP_SPAN_FIRING)
       covered_ns = MAX(covered_ns, span->end_ns);
@@ -299,8 +307,11 @@ static void report_steps(LcipProfiler *profiler, Window *window, GArray *const *
                          LcipProfile *profile) {
   const guint n = profiler->plan->steps->len;
   window->step_ms = g_new0(GArray *, n + 1);
+  window->remote_ms = g_new0(GArray *, n * N_REMOTE + 1);
   for (guint i = 0; i < n; i++)
     window->step_ms[i] = g_array_new(FALSE, FALSE, sizeof(double));
+  for (guint i = 0; i < n * N_REMOTE; i++)
+    window->remote_ms[i] = g_array_new(FALSE, FALSE, sizeof(double));
   for (guint l = 0; l < profiler->n_lanes; l++)
     report_lane(profiler, l, window, spans, profile);
   report_io(profiler->source, window);
@@ -308,8 +319,15 @@ static void report_steps(LcipProfiler *profiler, Window *window, GArray *const *
   for (guint i = 0; i < n; i++) {
     profile->steps[i] = times_from(window->step_ms[i]);
     g_array_unref(window->step_ms[i]);
+    LcipTimes *times[N_REMOTE] = {&profile->remotes[i].send, &profile->remotes[i].queue,
+                                  &profile->remotes[i].compute, &profile->remotes[i].reply};
+    for (guint k = 0; k < N_REMOTE; k++) {
+      *times[k] = times_from(window->remote_ms[i * N_REMOTE + k]);
+      g_array_unref(window->remote_ms[i * N_REMOTE + k]);
+    }
   }
   g_free(window->step_ms);
+  g_free(window->remote_ms);
 }
 
 static LcipProfile *profile_new(LcipProfiler *profiler) {
@@ -317,6 +335,7 @@ static LcipProfile *profile_new(LcipProfiler *profiler) {
   profile->plan = lcip_plan_ref(profiler->plan);
   profile->epoch = profiler->epoch;
   profile->steps = g_new0(LcipTimes, profiler->plan->steps->len + 1);
+  profile->remotes = g_new0(LcipRemoteTimes, profiler->plan->steps->len + 1);
   profile->transfers = g_new0(LcipTimes, profiler->n_lanes + 1);
   profile->lanes = g_new0(LcipLaneProfile, profiler->n_lanes + 1);
   return profile;
@@ -344,6 +363,7 @@ void lcip_profile_free(LcipProfile *profile) {
     return;
   lcip_plan_unref(profile->plan);
   g_free(profile->steps);
+  g_free(profile->remotes);
   g_free(profile->transfers);
   g_free(profile->lanes);
   g_free(profile);

@@ -293,7 +293,45 @@ static void start_flight(Part *part) {
   flight->head.status = LCIP_TOKEN_ERROR;
 }
 
+/* ---- where the lane's time goes ---- */
+
+static void add_span(Part *part, const Flight *flight, LcipSpanKind kind, gint64 start_ns,
+                     gint64 end_ns) {
+  const gboolean is_copy = kind == LCIP_SPAN_COPY;
+  if (end_ns < start_ns || (is_copy && end_ns == start_ns))
+    return;
+  lcip_recorder_add(part->lane->worker->recorder,
+                    &(LcipSpan){.frame = flight->head.frame,
+                                .queued_ns = start_ns,
+                                .start_ns = start_ns,
+                                .end_ns = end_ns,
+                                .step = is_copy ? -1 : part->step->index,
+                                .kind = kind});
+}
+
+static void record_remote(Part *part, const Flight *flight) {
+  const LcipLinkResult *t = &flight->times;
+  add_span(part, flight, LCIP_SPAN_SEND, t->sent_ns, t->received_ns);
+  add_span(part, flight, LCIP_SPAN_QUEUE, t->received_ns, t->started_ns);
+  add_span(part, flight, LCIP_SPAN_REMOTE, t->started_ns, t->ended_ns);
+  add_span(part, flight, LCIP_SPAN_REPLY, t->ended_ns, t->done_ns);
+}
+
+/* Frames in flight overlap, the lane's time does not: from the mark on it computed while the worker
+ * computed this frame, the rest was the network's. */
 static void record_result(Part *part, const Flight *flight) {
+  LcipWorker *worker = part->lane->worker;
+  const gint64 now_ns = lcip_now_ns(), mark_ns = MIN(worker->mark_ns, now_ns);
+  const gboolean is_remote = flight->times.done_ns > 0;
+  const gint64 start_ns = is_remote ? flight->times.started_ns : mark_ns;
+  const gint64 end_ns = is_remote ? flight->times.ended_ns : now_ns;
+  if (is_remote)
+    record_remote(part, flight);
+  add_span(part, flight, LCIP_SPAN_COMPUTE, start_ns, end_ns);
+  add_span(part, flight, LCIP_SPAN_COPY, mark_ns, CLAMP(start_ns, mark_ns, now_ns));
+  add_span(part, flight, LCIP_SPAN_COPY, CLAMP(end_ns, mark_ns, now_ns), now_ns);
+  lcip_worker_record(worker, LCIP_SPAN_FIRING, now_ns,
+                     &(LcipSpan){.frame = flight->head.frame, .step = part->segment->index});
 }
 
 static void finish_flight(Part *part, Flight *flight) {
@@ -352,10 +390,20 @@ static gboolean has_flights(const LcipRemoteLane *lane) {
   return FALSE;
 }
 
+static LcipSpanKind state_of(const LcipRemoteLane *lane) {
+  const LcipWorker *worker = lane->worker;
+  if (has_flights(lane))
+    return LCIP_SPAN_FIRING;
+  return lcip_worker_oldest_due(worker) < atomic_load(&worker->instance->n_issued) ? LCIP_SPAN_WAIT
+                                                                                   : LCIP_SPAN_IDLE;
+}
+
 static void sleep_on(LcipRemoteLane *lane, guint seen) {
   LcipWorker *worker = lane->worker;
   if (!lcip_doorbell_begin_wait(&worker->bell, seen))
     return;
+  if (worker->recorder)
+    lcip_recorder_set_state(worker->recorder, state_of(lane), lcip_worker_frames_waiting(worker));
   lcip_link_wait(lane->link, worker->bell.fd, G_MAXINT64);
   lcip_doorbell_end_wait(&worker->bell);
   if (worker->recorder && !has_flights(lane))

@@ -308,6 +308,22 @@ LcipProfile *lcip_run_profile(LcipRun *run) {
   return profile;
 }
 
+gboolean lcip_run_lane_status(LcipRun *run, guint lane, LcipLinkStatus *status) {
+  gboolean found = FALSE;
+  pthread_mutex_lock(&run->mutex);
+  /* Groups leave the list before they are freed. */
+  if (run->groups->len > 0) {
+    const LcipGroup *group = g_ptr_array_index(run->groups, run->groups->len - 1);
+    const LcipInstance *instance = group->streams[0];
+    LcipWorker *worker = lane < group->plan->lanes->len ? instance->workers[lane] : NULL;
+    found = worker && worker->remote;
+    if (found)
+      lcip_remote_lane_status(worker->remote, status);
+  }
+  pthread_mutex_unlock(&run->mutex);
+  return found;
+}
+
 static GPtrArray *all_profilers(LcipRun *run) {
   GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_profiler_unref);
   pthread_mutex_lock(&run->mutex);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lcip-link-status.h"
 #include "lcip-media.h"
 #include "lcip-plan.h"
 
@@ -62,8 +63,8 @@ typedef struct {
   gpointer frame_data; /* of both */
 } LcipRunOptions;
 
-/** lcip_run_random_input: what @random_inputs gives: floats in [0, 1), bytes over their whole range,
- * other types zero; the same for the same @spec and @seed everywhere. Transfer full. */
+/** lcip_run_random_input: what @random_inputs gives: floats in [0, 1), bytes over their whole
+ * range, other types zero; the same for the same @spec and @seed everywhere. Transfer full. */
 LcipTensor *lcip_run_random_input(const LcipTensorSpec *spec, guint64 seed, GError **error);
 
 /** lcip_run_start: makes the instance, launches every kernel once at its real size, starts. Takes
@@ -114,6 +115,13 @@ typedef struct {
   guint queue;
 } LcipLaneProfile;
 
+/** LcipRemoteTimes: of a step that a worker computes, per frame: until the worker has all of it;
+ * until the worker begins; the computation; until the results are here. While the worker is lost
+ * there are none. */
+typedef struct {
+  LcipTimes send, queue, compute, reply;
+} LcipRemoteTimes;
+
 /** LcipProfile: a copy; free with lcip_profile_free(). Steps and lanes as in @plan. */
 typedef struct {
   LcipPlan *plan;
@@ -126,8 +134,9 @@ typedef struct {
   int bottleneck_lane;
   double frame_ms;
   LcipTimes latency;
-  LcipTimes *steps;
-  LcipTimes *transfers; /* per lane: copies */
+  LcipTimes *steps;         /* of a remote step: the computation alone, wherever it was done */
+  LcipRemoteTimes *remotes; /* per step; n 0 where it is no remote step */
+  LcipTimes *transfers;     /* per lane: copies; of a remote lane: the network */
   LcipLaneProfile *lanes;
 } LcipProfile;
 
@@ -135,6 +144,9 @@ typedef struct {
 LcipProfile *lcip_run_profile(LcipRun *run);
 void lcip_profile_free(LcipProfile *profile);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipProfile, lcip_profile_free)
+/** lcip_run_lane_status: of a remote lane's connection in the newest plan that runs. FALSE where
+ * @lane is not remote or has no work. Any thread. */
+gboolean lcip_run_lane_status(LcipRun *run, guint lane, LcipLinkStatus *status);
 /** lcip_run_write_trace: Chrome trace JSON (opens in Perfetto) of all firings since the start. */
 gboolean lcip_run_write_trace(LcipRun *run, const char *path, GError **error);
 

@@ -28,16 +28,16 @@ static void begin_event(GString *out, gboolean *first) {
   *first = FALSE;
 }
 
-static const char *span_name(const LcipPlan *plan, const LcipSpan *span) {
-  static const char *const names[] = {"compute", "copy", "firing", "wait", "idle", "frame"};
-  if (span->kind <= LCIP_SPAN_COPY && span->step >= 0)
-    return ((const LcipPlanStep *)g_ptr_array_index(plan->steps, span->step))->title;
+static const char *span_category(const LcipSpan *span) {
+  static const char *const names[] = {"compute", "copy", "firing", "wait",   "idle",
+                                      "frame",   "send", "queue",  "remote", "reply"};
   return names[span->kind];
 }
 
-static const char *span_category(const LcipSpan *span) {
-  static const char *const names[] = {"compute", "copy", "firing", "wait", "idle", "frame"};
-  return names[span->kind];
+static const char *span_name(const LcipPlan *plan, const LcipSpan *span) {
+  if (span->kind <= LCIP_SPAN_COPY && span->step >= 0)
+    return ((const LcipPlanStep *)g_ptr_array_index(plan->steps, span->step))->title;
+  return span_category(span);
 }
 
 static void append_span(GString *out, const LcipProfiler *profiler, guint thread,

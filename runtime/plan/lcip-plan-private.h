@@ -15,8 +15,8 @@ typedef enum { LCIP_STORE_ARENA, LCIP_STORE_TOKEN, LCIP_STORE_CONSTANT } LcipPla
 /** LcipPlanTensor: @root: index of the tensor whose storage this one shares, from
  * @view_offset_bytes on: with another shape (view operators), after its last use (in-place steps),
  * or as a part of it (what Concat joins); or -1. Store and lane are then the root's.
- * @joined: a part of what Concat joins; @spare_offset_bytes: where they lie in a frame in which they are
- * smaller than planned; else 0.
+ * @joined: a part of what Concat joins; @spare_offset_bytes: where they lie in a frame in which
+ * they are smaller than planned; else 0.
  * @src_segment: for TOKEN, who writes it. */
 typedef struct {
   LcipTensorSpec spec;

@@ -2,6 +2,7 @@
 
 #include "lcip-codec.h"
 #include "lcip-graph.h"
+#include "lcip-link-status.h"
 #include "lcip-transport.h"
 
 G_BEGIN_DECLS
@@ -20,33 +21,6 @@ typedef struct _LcipLink LcipLink;
 #define LCIP_LINK_FIRST_RETRY_NS G_GINT64_CONSTANT(100000000) /* doubles up to: */
 #define LCIP_LINK_LAST_RETRY_NS G_GINT64_CONSTANT(2000000000)
 #define LCIP_LINK_CALIBRATE_NS G_GINT64_CONSTANT(200000000) /* calibration ends after that */
-
-typedef enum {
-  LCIP_LINK_OFFLINE,    /* waits until it tries again */
-  LCIP_LINK_CONNECTING, /* no WELCOME yet */
-  LCIP_LINK_DEPLOYING,  /* subgraphs and weights go over, the worker plans */
-  LCIP_LINK_READY       /* frames may go */
-} LcipLinkState;
-
-const char *lcip_link_state_name(LcipLinkState state);
-
-/** LcipLinkStatus: a copy, for people and cost models.
- * @reason: why it is or was last offline, NULL if it never was; owned.
- * @latency_ns: one way, half the best round trip; 0 unknown. @bytes_per_second: measured when the
- * connection was made; 0 unknown. @worker, @features: of WELCOME; owned. */
-typedef struct {
-  LcipLinkState state;
-  char *reason;
-  char *address;
-  char *worker;
-  char *features;
-  gint64 latency_ns;
-  double bytes_per_second;
-  guint64 frames_sent, results, lost;
-  guint n_losses; /* how often it went offline */
-} LcipLinkStatus;
-void lcip_link_status_clear(LcipLinkStatus *status);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LcipLinkStatus, lcip_link_status_clear)
 
 /** LcipLinkResult: of one frame. Times by this machine's clock. */
 typedef struct {
