@@ -219,6 +219,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
       .frames_in_flight = in_flight(plan, args),
       .streams = (guint)args->streams,
       .profile = args->profile,
+      .lane_func = lcip_cli_note_lane,
       .frame_func = count_frame,
       .frame_data = bench,
   };

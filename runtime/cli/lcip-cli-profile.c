@@ -138,3 +138,13 @@ void lcip_cli_print_profile(const LcipProfile *profile) {
     g_print("The busiest lane is '%s': at most %.1f frames a second.\n", bottleneck(profile),
             profile->capacity_fps);
 }
+
+void lcip_cli_note_lane(LcipPlan *plan, guint lane, const LcipLinkStatus *status, gpointer data) {
+  const char *name = lcip_plan_lane(plan, lane)->name;
+  if (status->state == LCIP_LINK_READY)
+    lcip_cli_note("lane '%s': worker %s at %s (%s), latency %.3f ms, %.0f MB/s", name,
+                  status->worker, status->address, status->features,
+                  (double)status->latency_ns / 1e6, status->bytes_per_second / 1e6);
+  else
+    lcip_cli_note("lane '%s' is offline, its fallback computes: %s", name, status->reason);
+}

@@ -148,6 +148,8 @@ void lcip_cli_print_frame(const LcipGraph *graph, const LcipFrame *frame, const 
 void lcip_cli_json_lanes(LcipCliJson *json, const LcipPlan *plan);
 void lcip_cli_json_times(LcipCliJson *json, const char *key, const LcipTimes *times);
 void lcip_cli_json_profile(LcipCliJson *json, const LcipProfile *profile);
+/** lcip_cli_note_lane: an LcipLaneFunc: a line on standard error. */
+void lcip_cli_note_lane(LcipPlan *plan, guint lane, const LcipLinkStatus *status, gpointer data);
 void lcip_cli_print_profile(const LcipProfile *profile);
 
 G_END_DECLS

@@ -192,7 +192,9 @@ static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
   const LcipInstanceEnds ends = {.source_bell = &run->source_bell,
                                  .sink_bell = &run->sink_bell,
                                  .failed = lcip_run_instance_failed,
-                                 .failed_data = run};
+                                 .failed_data = run,
+                                 .lane_func = run->lane_func,
+                                 .lane_data = run->frame_data};
   for (guint i = 0; i < group->n_streams; i++) {
     group->streams[i] =
         lcip_instance_new(group->plan, group->epoch, limit, &ends, group->profiler, i, error);

@@ -98,6 +98,8 @@ struct _LcipInstance {
   LcipWorker **workers; /* per lane, NULL without work */
   LcipFailedFunc failed;
   gpointer failed_data;
+  LcipLaneFunc lane_func; /* may be NULL */
+  gpointer lane_data;
   LcipDoorbell *source_bell; /* borrowed */
 };
 
@@ -106,6 +108,8 @@ typedef struct {
   LcipDoorbell *source_bell, *sink_bell;
   LcipFailedFunc failed;
   gpointer failed_data;
+  LcipLaneFunc lane_func;
+  gpointer lane_data;
 } LcipInstanceEnds;
 
 /** lcip_instance_new: memory, FIFOs, teams and queues; every kernel launched once at its real size

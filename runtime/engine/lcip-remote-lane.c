@@ -44,7 +44,8 @@ typedef struct {
 struct _LcipRemoteLane {
   LcipWorker *worker;
   LcipLink *link;
-  GPtrArray *parts; /* Part */
+  GPtrArray *parts;   /* Part */
+  gboolean told_lost; /* once, however often it tries in vain */
 };
 
 /* ---- flights ---- */
@@ -224,6 +225,15 @@ static void link_done(gpointer data, guint index, const LcipLinkResult *result) 
   flight->times = *result;
 }
 
+static void tell(LcipRemoteLane *lane) {
+  const LcipInstance *instance = lane->worker->instance;
+  g_auto(LcipLinkStatus) status = {0};
+  if (!instance->lane_func)
+    return;
+  lcip_link_get_status(lane->link, &status);
+  instance->lane_func(instance->plan, (guint)lane->worker->lane, &status, instance->lane_data);
+}
+
 /* From here on no result comes for what was sent, late ones die with their connection. */
 static void link_lost(gpointer data, const char *reason) {
   LcipRemoteLane *lane = data;
@@ -233,9 +243,15 @@ static void link_lost(gpointer data, const char *reason) {
       if (((Flight *)item->data)->state == FLIGHT_SENT)
         start_locally(part, item->data);
   }
+  if (!lane->told_lost)
+    tell(lane);
+  lane->told_lost = TRUE;
 }
 
 static void link_ready(gpointer data) {
+  LcipRemoteLane *lane = data;
+  lane->told_lost = FALSE;
+  tell(lane);
 }
 
 /* ---- frames ---- */

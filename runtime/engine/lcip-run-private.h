@@ -77,6 +77,7 @@ struct _LcipRun {
   LcipRecordLevel level;
   LcipFrameFunc frame_func;
   LcipEndFunc end_func;
+  LcipLaneFunc lane_func;
   gpointer frame_data;
   /* threads */
   pthread_t source_thread, sink_thread;

@@ -114,6 +114,7 @@ static LcipRun *run_new(const LcipRunOptions *options, const LcipFeed *feed) {
                                   : LCIP_RECORD_FRAMES;
   run->frame_func = options->frame_func;
   run->end_func = options->end_func;
+  run->lane_func = options->lane_func;
   run->frame_data = options->frame_data;
   run->profilers = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_profiler_unref);
   return run;

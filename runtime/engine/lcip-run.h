@@ -41,6 +41,11 @@ typedef void (*LcipFrameFunc)(const LcipFrame *frame, gpointer data);
  * the last reference to the run. */
 typedef void (*LcipEndFunc)(gpointer data);
 
+/** LcipLaneFunc: remote lane @lane of @plan got ready or went offline; called on its thread, or,
+ * for the first time, on that which starts the run or sets the plan. @status is borrowed. */
+typedef void (*LcipLaneFunc)(LcipPlan *plan, guint lane, const LcipLinkStatus *status,
+                             gpointer data);
+
 /** LcipRunOptions: @source: for the graph's picture source (NULL where it has none, or when
  * @inputs names the source's picture). @inputs: graph input name -> LcipTensor*, the same every
  * frame; inputs that are neither given nor fed get seeded uniform random values in [0, 1) when
@@ -60,7 +65,8 @@ typedef struct {
   gboolean trace; /* keep every firing for lcip_run_write_trace() */
   LcipFrameFunc frame_func;
   LcipEndFunc end_func;
-  gpointer frame_data; /* of both */
+  LcipLaneFunc lane_func;
+  gpointer frame_data; /* of all three */
 } LcipRunOptions;
 
 /** lcip_run_random_input: what @random_inputs gives: floats in [0, 1), bytes over their whole
