@@ -66,3 +66,54 @@ void lcip_memory_free(void *memory, gsize size_bytes) {
   else
     free(memory);
 }
+
+/* ---- mapped files ---- */
+
+typedef struct {
+  const guint8 *data;
+  gsize size_bytes;
+} MappedFile;
+
+G_LOCK_DEFINE_STATIC(files);
+static GArray *files; /* MappedFile */
+
+void lcip_memory_add_file(const void *data, gsize size_bytes) {
+  const MappedFile file = {data, size_bytes};
+  G_LOCK(files);
+  if (!files)
+    files = g_array_new(FALSE, FALSE, sizeof(MappedFile));
+  g_array_append_val(files, file);
+  G_UNLOCK(files);
+}
+
+void lcip_memory_remove_file(const void *data) {
+  G_LOCK(files);
+  for (guint i = 0; i < files->len; i++)
+    if (g_array_index(files, MappedFile, i).data == data) {
+      g_array_remove_index_fast(files, i);
+      break;
+    }
+  G_UNLOCK(files);
+}
+
+static gboolean is_in_file_locked(const guint8 *data, gsize size_bytes) {
+  for (guint i = 0; files && i < files->len; i++) {
+    const MappedFile *file = &g_array_index(files, MappedFile, i);
+    if (data >= file->data && data + size_bytes <= file->data + file->size_bytes)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* The pages of no more than these bytes. The lock keeps the file mapped meanwhile. */
+void lcip_memory_drop_file_pages(const void *data, gsize size_bytes) {
+#ifdef MADV_DONTNEED
+  const gsize page = (gsize)sysconf(_SC_PAGESIZE), address = (gsize)data;
+  const gsize first = (address + page - 1) / page * page,
+              end = (address + size_bytes) / page * page;
+  G_LOCK(files);
+  if (end > first && is_in_file_locked(data, size_bytes))
+    madvise((void *)first, end - first, MADV_DONTNEED);
+  G_UNLOCK(files);
+#endif
+}

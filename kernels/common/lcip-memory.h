@@ -13,4 +13,12 @@ void *lcip_memory_alloc(gsize size_bytes);
 /** lcip_memory_free: @size_bytes as it was asked for; @memory may be NULL. */
 void lcip_memory_free(void *memory, gsize size_bytes);
 
+/** lcip_memory_add_file: @size_bytes at @data are a private mapping of a file that is never
+ * written; lcip_memory_remove_file() before it is unmapped. */
+void lcip_memory_add_file(const void *data, gsize size_bytes);
+void lcip_memory_remove_file(const void *data);
+/** lcip_memory_drop_file_pages: @data will not be read soon; where it is part of such a mapping,
+ * its pages are given back. Reading them again is allowed, and costs page faults. */
+void lcip_memory_drop_file_pages(const void *data, gsize size_bytes);
+
 G_END_DECLS

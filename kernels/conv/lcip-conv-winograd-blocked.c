@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-winograd-pack.h"
 #include "lcip-winograd-vec.h"
 #include "lcip-winograd.h"
 
@@ -110,7 +111,7 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
     return FALSE;
   }
   float *packed = lcip_blob_data(*blob);
-  lcip_winograd_pack(&plan, &isa, lcip_tensor_get_data(step->constants[1]), packed);
+  winograd_pack(&plan, lcip_tensor_get_data(step->constants[1]), packed);
   if (has_bias(step))
     memcpy(packed + weights, lcip_tensor_get_data(step->constants[2]),
            (gsize)plan.oc * sizeof(float));

@@ -1,10 +1,7 @@
 #include "config.h"
 #include "lcip-winograd.h"
 
-#include <string.h>
-
-/* MAX_WIDTH: output channels of a group. */
-enum { CACHE_LINE_ELEMS = 16, MAX_WIDTH = 32 };
+enum { CACHE_LINE_ELEMS = 16 };
 
 /* Transformed input of a chunk: what a usual L2 cache holds beside the weights in use. */
 #define INPUT_BUDGET_ELEMS (192 * 1024)
@@ -198,57 +195,4 @@ gboolean lcip_winograd_staged(const LcipWinograd *p, const LcipWinogradIsa *isa)
   const double values = (double)lcip_winograd_stage_elems(p, isa);
   const double chunks = (double)divide_up(p->tiles, p->max_tiles);
   return read_cost(weights) + 2 * read_cost(values) < chunks * read_cost(weights);
-}
-
-/* ---- weights ---- */
-
-static const double weights_2[4][3] = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}};
-static const double weights_4[6][3] = {{1 / 4., 0, 0},
-                                       {-1 / 6., -1 / 6., -1 / 6.},
-                                       {-1 / 6., 1 / 6., -1 / 6.},
-                                       {1 / 24., 1 / 12., 1 / 6.},
-                                       {1 / 24., -1 / 12., 1 / 6.},
-                                       {0, 0, 1}};
-static const double weights_6[8][3] = {{1, 0, 0},
-                                       {-2 / 9., -2 / 9., -2 / 9.},
-                                       {-2 / 9., 2 / 9., -2 / 9.},
-                                       {1 / 90., 1 / 45., 2 / 45.},
-                                       {1 / 90., -1 / 45., 2 / 45.},
-                                       {32 / 45., 16 / 45., 8 / 45.},
-                                       {32 / 45., -16 / 45., 8 / 45.},
-                                       {0, 0, 1}};
-
-/* G g G' of one window: frequencies are MAX_WIDTH apart in @out. */
-static void transform_window(const LcipWinograd *p, const float *g, float *out) {
-  const double(*matrix)[3] = p->m == 2 ? weights_2 : p->m == 4 ? weights_4 : weights_6;
-  double half[LCIP_WINOGRAD_MAX_SIDE][3];
-  for (int r = 0; r < p->side; r++)
-    for (int c = 0; c < 3; c++)
-      half[r][c] = matrix[r][0] * (double)g[c] + matrix[r][1] * (double)g[3 + c] +
-                   matrix[r][2] * (double)g[6 + c];
-  for (int r = 0; r < p->side; r++)
-    for (int c = 0; c < p->side; c++, out += MAX_WIDTH)
-      *out = (float)(half[r][0] * matrix[c][0] + half[r][1] * matrix[c][1] +
-                     half[r][2] * matrix[c][2]);
-}
-
-/* By way of a small buffer: frequencies lie so far apart, often by a power of two, that writing to
- * all of them in turn would miss the caches each time. */
-static void pack_channel(const LcipWinograd *p, const float *weights, gint64 first, gint64 c,
-                         gint64 width, float *packed) {
-  float buffer[LCIP_WINOGRAD_MAX_SIDE * LCIP_WINOGRAD_MAX_SIDE][MAX_WIDTH] = {0};
-  for (gint64 lane = 0; lane < MIN(width, p->oc - first); lane++)
-    transform_window(p, weights + ((first + lane) * p->c + c) * 9, &buffer[0][lane]);
-  for (int freq = 0; freq < p->freqs; freq++)
-    memcpy(packed + (freq * p->c + c) * width, buffer[freq], (gsize)width * sizeof(float));
-}
-
-void lcip_winograd_pack(const LcipWinograd *p, const LcipWinogradIsa *isa, const float *weights,
-                        float *packed) {
-  for (gint64 group = 0; group < p->groups; group++) {
-    const gint64 width = MIN(2, p->vecs - 2 * group) * isa->lanes;
-    for (gint64 c = 0; c < p->c; c++)
-      pack_channel(p, weights, group * 2 * isa->lanes, c, width, packed);
-    packed += p->freqs * p->c * width;
-  }
 }

@@ -61,9 +61,5 @@ gsize lcip_winograd_scratch_elems(const LcipWinograd *winograd, const LcipWinogr
 
 /** lcip_winograd_weight_elems: transformed weights without biases. */
 gsize lcip_winograd_weight_elems(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
-/** lcip_winograd_pack: OIHW @weights -> [group][freq][input channel][output channel in group],
- * transformed in double precision. */
-void lcip_winograd_pack(const LcipWinograd *winograd, const LcipWinogradIsa *isa,
-                        const float *weights, float *packed);
 
 G_END_DECLS

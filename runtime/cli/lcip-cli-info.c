@@ -300,6 +300,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       G_OPTION_ENTRY_NULL};
   if (!lcip_cli_parse(command, entries, &args, 1, 1))
     return LCIP_CLI_USAGE;
+  lcip_runtime_devices(lcip_runtime_get()); /* so that empty lanes show theirs too */
   if (!info_load(&info, args[1], shapes, &error))
     return as_json ? lcip_cli_report_json(command, error) : lcip_cli_report(command, error);
   if (as_json) {

@@ -14,6 +14,9 @@ enum { LARGE_BUFFER_BYTES = 256 * 1024 };
  * table with their last holder, blobs are dropped when a look into the table finds them unshared.
  */
 struct _LcipRuntime {
+  LcipDevice *cpu;
+  /* since find_devices() */
+  _Atomic gboolean found;
   GPtrArray *devices;
   char *opencl_problem;
   pthread_mutex_t mutex;
@@ -73,11 +76,7 @@ static LcipDevice *device_new_opencl(LcipClDevice *cl, guint index) {
 
 static LcipRuntime *runtime_new(void) {
   LcipRuntime *runtime = g_new0(LcipRuntime, 1);
-  runtime->devices = g_ptr_array_new_with_free_func(device_free);
-  g_ptr_array_add(runtime->devices, device_new_cpu());
-  g_autoptr(GPtrArray) list = lcip_cl_list_devices(&runtime->opencl_problem);
-  for (guint i = 0; i < list->len; i++)
-    g_ptr_array_add(runtime->devices, device_new_opencl(g_ptr_array_index(list, i), i));
+  runtime->cpu = device_new_cpu();
   pthread_mutex_init(&runtime->mutex, NULL);
   runtime->prepared = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   runtime->uploads = g_hash_table_new(g_str_hash, g_str_equal);
@@ -96,15 +95,46 @@ LcipRuntime *lcip_runtime_get(void) {
   return atomic_load_explicit(&the_runtime, memory_order_acquire);
 }
 
+/* Starting OpenCL's drivers takes longer than loading most networks: who needs the CPU alone does
+ * not ask for the others. */
+static void find_devices(void) {
+  LcipRuntime *runtime = lcip_runtime_get();
+  runtime->devices = g_ptr_array_new_with_free_func(device_free);
+  g_ptr_array_add(runtime->devices, runtime->cpu);
+  g_autoptr(GPtrArray) list = lcip_cl_list_devices(&runtime->opencl_problem);
+  for (guint i = 0; i < list->len; i++)
+    g_ptr_array_add(runtime->devices, device_new_opencl(g_ptr_array_index(list, i), i));
+  atomic_store_explicit(&runtime->found, TRUE, memory_order_release);
+}
+
 const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, find_devices);
   return runtime->devices;
+}
+
+gboolean lcip_runtime_devices_known(LcipRuntime *runtime) {
+  return atomic_load_explicit(&runtime->found, memory_order_acquire);
+}
+
+const LcipDevice *lcip_runtime_first_device(LcipRuntime *runtime, LcipLaneKind kind) {
+  if (kind == LCIP_LANE_CPU)
+    return runtime->cpu;
+  const GPtrArray *devices = lcip_runtime_devices(runtime);
+  for (guint i = 0; i < devices->len; i++)
+    if (((const LcipDevice *)devices->pdata[i])->kind == kind)
+      return devices->pdata[i];
+  return NULL;
 }
 
 const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id) {
   if (lcip_remote_is_id(id))
     return lcip_remote_device_find(id, NULL);
-  for (guint i = 0; i < runtime->devices->len; i++) {
-    const LcipDevice *device = g_ptr_array_index(runtime->devices, i);
+  if (g_strcmp0(runtime->cpu->id, id) == 0)
+    return runtime->cpu;
+  const GPtrArray *devices = lcip_runtime_devices(runtime);
+  for (guint i = 0; i < devices->len; i++) {
+    const LcipDevice *device = g_ptr_array_index(devices, i);
     if (g_strcmp0(device->id, id) == 0)
       return device;
   }
@@ -112,6 +142,7 @@ const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id)
 }
 
 const char *lcip_runtime_opencl_problem(LcipRuntime *runtime) {
+  lcip_runtime_devices(runtime);
   return runtime->opencl_problem;
 }
 

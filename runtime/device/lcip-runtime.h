@@ -19,11 +19,16 @@ typedef struct {
 } LcipDevice;
 
 /** LcipRuntime: one per process: devices and prepared weights (shared, refcounted, keyed by
- * weights, kernel and format). Thread-safe; the first call finds the devices. */
+ * weights, kernel and format). Thread-safe. */
 typedef struct _LcipRuntime LcipRuntime;
 LcipRuntime *lcip_runtime_get(void);
-/** lcip_runtime_devices: LcipDevice of this machine; borrowed. The CPU first. */
+/** lcip_runtime_devices: LcipDevice of this machine; borrowed. The CPU first. The first call looks
+ * for OpenCL devices, which takes some 100 ms. */
 const GPtrArray *lcip_runtime_devices(LcipRuntime *runtime);
+/** lcip_runtime_devices_known: that call has been made, here or elsewhere. */
+gboolean lcip_runtime_devices_known(LcipRuntime *runtime);
+/** lcip_runtime_first_device: of @kind, or NULL. Does not look further for a CPU. */
+const LcipDevice *lcip_runtime_first_device(LcipRuntime *runtime, LcipLaneKind kind);
 /** lcip_runtime_find_device: of this machine or of a worker that the user is paired with. */
 const LcipDevice *lcip_runtime_find_device(LcipRuntime *runtime, const char *id);
 /** lcip_runtime_opencl_problem: why there is no OpenCL device, or NULL. */

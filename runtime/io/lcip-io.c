@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-memory.h"
 #include "lcip-io-private.h"
 
 #include <errno.h>
@@ -40,6 +41,21 @@ static gboolean check_regular(int fd, const char *path, GError **error) {
                       S_ISDIR(info.st_mode) ? "a folder" : "a device or a pipe");
 }
 
+static void unmap(gpointer data) {
+  GMappedFile *file = data;
+  lcip_memory_remove_file(g_mapped_file_get_contents(file));
+  g_mapped_file_unref(file);
+}
+
+static GBytes *mapped_bytes(GMappedFile *file) {
+  const gsize size = g_mapped_file_get_length(file);
+  if (size == 0)
+    return g_mapped_file_get_bytes(file);
+  lcip_memory_add_file(g_mapped_file_get_contents(file), size);
+  return g_bytes_new_with_free_func(g_mapped_file_get_contents(file), size, unmap,
+                                    g_mapped_file_ref(file));
+}
+
 GBytes *lcip_io_map(const char *path, LcipIoLinks links, GError **error) {
   const int no_follow = links == LCIP_IO_REFUSE_LINKS ? O_NOFOLLOW : 0;
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | no_follow);
@@ -58,7 +74,7 @@ GBytes *lcip_io_map(const char *path, LcipIoLinks links, GError **error) {
       g_prefix_error(error, "%s: cannot be mapped: ", path);
   }
   close(fd);
-  return file ? g_mapped_file_get_bytes(file) : NULL;
+  return file ? mapped_bytes(file) : NULL;
 }
 
 /* ---- writing files ---- */
@@ -261,7 +277,9 @@ LcipTensor *lcip_io_tensor_from(const LcipTensorSpec *spec, GBytes *bytes, gsize
     return lcip_tensor_new(spec);
   if (GPOINTER_TO_SIZE(data + offset) % lcip_type_size(spec->type) == 0)
     return lcip_tensor_new_from_bytes(spec, bytes, offset);
-  return lcip_tensor_new_from_data(spec, data + offset);
+  LcipTensor *copy = lcip_tensor_new_from_data(spec, data + offset);
+  lcip_memory_drop_file_pages(data + offset, needed);
+  return copy;
 }
 
 /* ---- text ---- */

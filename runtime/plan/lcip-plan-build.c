@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-memory.h"
 #include "lcip-placement.h"
 
 #include <string.h>
@@ -278,7 +279,7 @@ static int *tensors_of(Builder *b, const GArray *values, int segment) {
   return tensors;
 }
 
-static gboolean emit_node(Builder *b, int index, GError **error) {
+static void emit_node(Builder *b, int index) {
   const LcipPlacedNode *node = lcip_placement_node(b->p, index);
   const LcipIrNode *ir_node = node->ir_node >= 0 ? lcip_ir_node(b->p->ir, node->ir_node) : NULL;
   const int segment = b->segment_of[index];
@@ -297,16 +298,11 @@ static gboolean emit_node(Builder *b, int index, GError **error) {
   for (guint i = 0; i < step->n_actors; i++)
     ((LcipPlanActor *)b->plan->actors->pdata[step->actors[i]])->step = at;
   if (kind != LCIP_STEP_KERNEL)
-    return TRUE;
+    return;
   const LcipPlanLane *lane = b->plan->lanes->pdata[step->lane];
   if (node->kernel->scratch_bytes)
     work->scratch_bytes = node->kernel->scratch_bytes(&work->step, &work->formats, lane->threads);
   b->plan->scratch_bytes[step->lane] = MAX(b->plan->scratch_bytes[step->lane], work->scratch_bytes);
-  if (b->plan->sketch || lcip_runtime_prepare(lcip_runtime_get(), node->kernel, &work->step,
-                                              &work->formats, &work->blob, error))
-    return TRUE;
-  g_prefix_error(error, "%s: ", step->title);
-  return FALSE;
 }
 
 static void emit_copy(Builder *b, LcipPlanStepKind kind, int segment, int from, int to) {
@@ -478,8 +474,9 @@ static gboolean emit_segment(Builder *b, int segment, GCancellable *cancellable,
   for (guint i = 0; i < b->p->nodes->len; i++) {
     if (b->segment_of[i] != segment)
       continue;
-    if (g_cancellable_set_error_if_cancelled(cancellable, error) || !emit_node(b, (int)i, error))
+    if (g_cancellable_set_error_if_cancelled(cancellable, error))
       return FALSE;
+    emit_node(b, (int)i);
   }
   emit_downloads(b, segment);
   return TRUE;
@@ -490,6 +487,56 @@ static gboolean emit_all(Builder *b, GCancellable *cancellable, GError **error) 
     if (!emit_segment(b, s, cancellable, error))
       return FALSE;
   return TRUE;
+}
+
+/* ---- weights ---- */
+
+typedef struct {
+  LcipPlan *plan;
+  GCancellable *cancellable;
+  GError **errors; /* per step */
+} Preparation;
+
+/* What only the blob needs from now on goes back to the file that it is mapped from. */
+static void drop_prepared(const LcipKernel *kernel, const LcipPlanWork *work) {
+  for (guint i = 0; work->blob && i < MIN(64, work->step.n_anchor_inputs); i++)
+    if (work->step.constants[i] && (kernel->prepared_inputs >> i & 1))
+      lcip_memory_drop_file_pages(lcip_tensor_get_data(work->step.constants[i]),
+                                  lcip_tensor_get_bytes(work->step.constants[i]));
+}
+
+static void prepare_step(gpointer data, guint i, guint worker) {
+  const Preparation *job = data;
+  const LcipPlanStep *step = job->plan->steps->pdata[i];
+  LcipPlanWork *work = job->plan->works->pdata[i];
+  if (work->kind != LCIP_STEP_KERNEL || !step->kernel ||
+      g_cancellable_is_cancelled(job->cancellable))
+    return;
+  if (lcip_runtime_prepare(lcip_runtime_get(), step->kernel, &work->step, &work->formats,
+                           &work->blob, &job->errors[i]))
+    drop_prepared(step->kernel, work);
+  else
+    g_prefix_error(&job->errors[i], "%s: ", step->title);
+}
+
+/* Steps on all processors: most of the time that loading takes. */
+static gboolean prepare_all(LcipPlan *plan, GCancellable *cancellable, GError **error) {
+  g_autofree GError **errors = g_new0(GError *, plan->steps->len + 1);
+  const Preparation job = {plan, cancellable, errors};
+  if (plan->sketch)
+    return TRUE;
+  g_autoptr(LcipTeam) team = lcip_team_new(0);
+  lcip_team_run(team, plan->steps->len, prepare_step, (gpointer)&job);
+  gboolean ok = !g_cancellable_set_error_if_cancelled(cancellable, error);
+  for (guint i = 0; i < plan->steps->len; i++) {
+    if (!errors[i])
+      continue;
+    if (ok)
+      g_propagate_error(error, g_steal_pointer(&errors[i]));
+    g_clear_error(&errors[i]);
+    ok = FALSE;
+  }
+  return ok;
 }
 
 gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement,
@@ -513,7 +560,7 @@ gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement,
   number_segments(&b);
   make_segments(&b);
   find_crossings(&b);
-  if (!emit_all(&b, cancellable, error))
+  if (!emit_all(&b, cancellable, error) || !prepare_all(plan, cancellable, error))
     return FALSE;
   lcip_plan_assign_memory(plan);
   return TRUE;

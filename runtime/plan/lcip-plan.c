@@ -6,14 +6,12 @@
 
 /* ---- lanes and devices ---- */
 
-static const LcipDevice *first_device(LcipRuntime *runtime, LcipLaneKind kind) {
-  const GPtrArray *devices = lcip_runtime_devices(runtime);
-  for (guint i = 0; i < devices->len; i++) {
-    const LcipDevice *device = devices->pdata[i];
-    if (device->kind == kind)
-      return device;
-  }
-  return NULL;
+/* A lane that the mapping leaves empty is no reason to look for devices. */
+static gboolean is_used(const LcipPlan *plan, const LcipMapping *mapping, const LcipLane *lane) {
+  for (guint i = 0; i < plan->graph->actors->len; i++)
+    if (g_strcmp0(lcip_graph_lane_of(plan->graph, mapping, (int)i), lane->name) == 0)
+      return TRUE;
+  return lane->kind == LCIP_LANE_CPU || lcip_runtime_devices_known(lcip_runtime_get());
 }
 
 /* The device that the caller names, else the one that the document hints at where it is here, else
@@ -26,7 +24,8 @@ static const LcipDevice *bind_lane(LcipRuntime *runtime, const LcipLane *lane,
     return lcip_runtime_find_device(runtime, id);
   if (lane->device)
     device = lcip_runtime_find_device(runtime, lane->device);
-  return device && device->kind == lane->kind ? device : first_device(runtime, lane->kind);
+  return device && device->kind == lane->kind ? device
+                                              : lcip_runtime_first_device(runtime, lane->kind);
 }
 
 static void lane_free(gpointer data) {
@@ -35,14 +34,15 @@ static void lane_free(gpointer data) {
   g_free(lane);
 }
 
-static void make_lanes(LcipPlan *plan, const LcipPlanOptions *options) {
+static void make_lanes(LcipPlan *plan, const LcipMapping *mapping, const LcipPlanOptions *options) {
   LcipRuntime *runtime = lcip_runtime_get();
   for (guint i = 0; i < plan->graph->lanes->len; i++) {
     const LcipLane *lane = plan->graph->lanes->pdata[i];
     LcipPlanLane *planned = g_new0(LcipPlanLane, 1);
     planned->name = g_strdup(lane->name);
     planned->kind = lane->kind;
-    planned->device = bind_lane(runtime, lane, options->bindings);
+    if (is_used(plan, mapping, lane))
+      planned->device = bind_lane(runtime, lane, options->bindings);
     if (lane->kind == LCIP_LANE_CPU)
       planned->threads = options->threads ? options->threads
                          : lane->threads  ? lane->threads
@@ -295,7 +295,7 @@ LcipPlan *lcip_plan_new(LcipGraph *graph, const LcipPlanOptions *options, GPtrAr
   }
   g_autoptr(LcipPlan) plan = plan_alloc(graph, mapping);
   plan->sketch = options->sketch;
-  make_lanes(plan, options);
+  make_lanes(plan, mapping, options);
   check_bindings(plan, options->bindings, own);
   check_delays(graph, own);
   g_autoptr(LcipAnalysis) analysis =
