@@ -64,6 +64,13 @@ static const char *default_of(const LcipAttrDef *attr) {
   return attr->default_text && *attr->default_text ? attr->default_text : "";
 }
 
+/* Reasons are sentences in some tables and clauses in others. */
+static void append_reason(GString *text, const char *reason) {
+  const gsize length = strlen(reason) - (g_str_has_suffix(reason, ".") ? 1 : 0);
+  g_string_append_printf(text, " On CPU lanes only: %c%.*s.", g_ascii_tolower(*reason),
+                         (int)(length - 1), reason + 1);
+}
+
 /* Where it runs and what is special, as a sentence; empty for most. Transfer full. */
 static char *remarks_of(const LcipOperator *op) {
   g_autoptr(GString) text = g_string_new(NULL);
@@ -74,7 +81,7 @@ static char *remarks_of(const LcipOperator *op) {
   if (op->flags & LCIP_OP_VIEW)
     g_string_append(text, " It costs no time: the same memory is read with another shape.");
   if ((op->flags & LCIP_OP_CPU_ONLY) && !(op->flags & (LCIP_OP_SOURCE | LCIP_OP_SINK)))
-    g_string_append_printf(text, " On CPU lanes only: %s.", op->cpu_only_reason);
+    append_reason(text, op->cpu_only_reason);
   if (op->flags & LCIP_OP_DYNAMIC)
     g_string_append(text, " How large its result is depends on the data.");
   return g_string_free(g_steal_pointer(&text), FALSE);
