@@ -47,7 +47,8 @@ static LcipCliExit run_command(const LcipCliCommand *command, int argc, char **a
   for (int i = 1; i < argc; i++)
     g_strv_builder_add(builder, argv[i]);
   g_auto(GStrv) args = g_strv_builder_end(builder);
-  return command->run(command, args);
+  return lcip_cli_mpi_applies(command) ? lcip_cli_mpi_run(command, args)
+                                       : command->run(command, args);
 }
 
 /* What follows "lcip help": a command's own help, else that of all. */

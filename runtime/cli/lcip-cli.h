@@ -152,4 +152,10 @@ void lcip_cli_json_profile(LcipCliJson *json, const LcipProfile *profile);
 void lcip_cli_note_lane(LcipPlan *plan, guint lane, const LcipLinkStatus *status, gpointer data);
 void lcip_cli_print_profile(const LcipProfile *profile);
 
+/** lcip_cli_mpi_applies: mpirun started this process, and @command is one that runs graphs. */
+gboolean lcip_cli_mpi_applies(const LcipCliCommand *command);
+/** lcip_cli_mpi_run: rank 0 runs @command with the other ranks as devices, which serve until then.
+ */
+LcipCliExit lcip_cli_mpi_run(const LcipCliCommand *command, char **argv);
+
 G_END_DECLS

@@ -1,13 +1,18 @@
 #include "config.h"
 #include "lcip-keys.h"
+#include "lcip-mpi.h"
 #include "lcip-remote-device.h"
 
 #include <string.h>
 
 #define DEFAULT_DEVICE "cpu"
 
+static gboolean is_rank(const char *id) {
+  return g_str_has_prefix(id, "mpi:");
+}
+
 gboolean lcip_remote_is_id(const char *id) {
-  return g_str_has_prefix(id, "tcp://");
+  return g_str_has_prefix(id, "tcp://") || is_rank(id);
 }
 
 void lcip_remote_split(const char *id, char **address, char **device) {
@@ -63,10 +68,27 @@ static const LcipKnownDevice *known_device(const LcipKnownWorker *worker, const 
   return NULL;
 }
 
+/* Ranks are all that the launcher started: nobody pairs with them. */
+static LcipKnownWorker *find_rank(const char *address, GError **error) {
+  static const guint8 no_key[LCIP_KEY_BYTES];
+  guint64 rank;
+  if (lcip_mpi_size() > 1 && g_ascii_string_to_unsigned(address + strlen("mpi:"), 10, 1,
+                                                        (guint64)lcip_mpi_size() - 1, &rank, NULL))
+    return lcip_known_worker_new(address, address, no_key);
+  g_set_error(error, LCIP_REMOTE_ERROR, LCIP_REMOTE_ERROR_LOST,
+              "%s: expected a rank from 1 to %d of a job that mpirun started", address,
+              lcip_mpi_size() - 1);
+  return NULL;
+}
+
+static LcipKnownWorker *find_worker(const char *address, GError **error) {
+  return is_rank(address) ? find_rank(address, error) : lcip_known_workers_find(address, error);
+}
+
 const LcipDevice *lcip_remote_device_find(const char *id, GError **error) {
   g_autofree char *address = NULL, *device = NULL;
   lcip_remote_split(id, &address, &device);
-  g_autoptr(LcipKnownWorker) worker = lcip_known_workers_find(address, error);
+  g_autoptr(LcipKnownWorker) worker = find_worker(address, error);
   return worker ? intern(id, worker, known_device(worker, device), device) : NULL;
 }
 
@@ -75,6 +97,10 @@ GPtrArray *lcip_remote_devices(GError **error) {
   if (!workers)
     return NULL;
   GPtrArray *devices = g_ptr_array_new();
+  for (int rank = 1; rank < lcip_mpi_size(); rank++) {
+    g_autofree char *id = g_strdup_printf("mpi:%d", rank);
+    g_ptr_array_add(devices, (gpointer)lcip_remote_device_find(id, NULL));
+  }
   for (guint i = 0; i < workers->len; i++) {
     const LcipKnownWorker *worker = g_ptr_array_index(workers, i);
     for (guint k = 0; k < worker->devices->len; k++) {

@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/* Devices of workers. Their ids are ADDRESS/DEVICE: "tcp://HOST:PORT/cpu"; without a device it is
- * the worker's CPU. */
+/* Devices of workers. Their ids are ADDRESS/DEVICE: "tcp://HOST:PORT/cpu", "mpi:RANK/cpu"; without
+ * a device it is the worker's CPU. */
 
 /** lcip_remote_is_id: @id looks like a device of a worker. */
 gboolean lcip_remote_is_id(const char *id);
