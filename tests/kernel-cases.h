@@ -450,6 +450,11 @@ static const KernelCase kernel_cases[] = {
     {"LpPool", "f:1x2x9", "kernel_shape=3;p=1;strides=2"},
     {"GlobalLpPool", "f:2x3x4x5", "p=3"},
 
+    {"lcip.ChannelGather", "f:1x20x5x7 n:1x3x5x7", "channels=20 0 21 1 22 2"},
+    {"lcip.ChannelGather", "f:2x36x3x3 f:2x24x3x3 f:2x5x3x3",
+     "channels=64 0 36 1 37 2 38 3 39 59 58 57 56 55 54 7 8 9 10 11 12 20 35 60 61 19 17"},
+    {"lcip.ChannelGather", "f:1x40x1x1",
+     "channels=20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39"},
     {"lcip.Reorder", "f:1x3x5x7", ""},
     {"lcip.Reorder", "f:2x16x4x4", ""},
     {"lcip.Reorder", "f:1x17x1x9", ""},

@@ -331,9 +331,38 @@ static void add_reshape(Maker *m, int x) {
   place(m, new_actor(m, "Reshape", 2), (Operand[]){of_value(x), of_constant(shape)});
 }
 
+/* A part of the channels, every step-th of them. */
+static void add_slice(Maker *m, int x) {
+  const gint64 c = value_at(m, x)->planned.dims[1], step = 1 + below(m, 2);
+  const gint64 begin = below(m, (int)c), end = begin + 1 + below(m, (int)(c - begin)), axis = 1;
+  const Operand operands[] = {of_value(x), of_constant(lcip_tensor_new_i64(1, &begin)),
+                              of_constant(lcip_tensor_new_i64(1, &end)),
+                              of_constant(lcip_tensor_new_i64(1, &axis)),
+                              of_constant(lcip_tensor_new_i64(1, &step))};
+  place(m, new_actor(m, "Slice", 5), operands);
+}
+
+/* Channels in two groups, one of each in turn. */
+static void add_shuffle(Maker *m, int x) {
+  const LcipShape *shape = &value_at(m, x)->planned;
+  if (m->reduced || shape->dims[1] % 2 != 0)
+    return add_slice(m, x);
+  const gint64 apart[] = {shape->dims[0], 2, shape->dims[1] / 2, shape->dims[2], shape->dims[3]};
+  const gint64 together[] = {shape->dims[0], shape->dims[1], shape->dims[2], shape->dims[3]};
+  place(m, new_actor(m, "Reshape", 2),
+        (Operand[]){of_value(x), of_constant(lcip_tensor_new_i64(5, apart))});
+  LcipActor *transpose = new_actor(m, "Transpose", 1);
+  set_attr(transpose, "perm", LCIP_ATTR_INTS, "0 2 1 3 4");
+  place(m, transpose, (Operand[]){of_value((int)m->values->len - 1)});
+  place(m, new_actor(m, "Reshape", 2),
+        (Operand[]){of_value((int)m->values->len - 1),
+                    of_constant(lcip_tensor_new_i64(4, together))});
+}
+
 static void add_random(Maker *m) {
-  static void (*const on_pictures[])(Maker *, int) = {add_conv, add_conv, add_conv,     add_concat,
-                                                      add_pool, add_pool, add_batchnorm};
+  static void (*const on_pictures[])(Maker *, int) = {
+      add_conv,  add_conv,    add_conv, add_concat, add_concat,
+      add_slice, add_shuffle, add_pool, add_pool,   add_batchnorm};
   static void (*const on_all[])(Maker *, int) = {add_unary,  add_unary,  add_clip,  add_gate,
                                                  add_binary, add_binary, add_binary};
   const int x = any_value(m);

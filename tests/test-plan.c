@@ -285,6 +285,87 @@ static void test_gates_left_alone(void) {
   g_assert_cmpint(actor(plan, "gate")->step, !=, actor(plan, "mul")->step);
 }
 
+/* ---- channels that only move ---- */
+
+static int add_shape_op(LcipGraph *graph, const char *op, const char *id, int from, guint n,
+                        const gint64 *numbers) {
+  const int node = add(graph, op, id, 2, from);
+  constant(graph, node, 1, lcip_tensor_new_i64(n, numbers));
+  return node;
+}
+
+/* A unit of ShuffleNet V2: stem is split; one half is convolved, put together with the other and
+ * shuffled; the second half of that is convolved. */
+static LcipGraph *shuffle_graph(void) {
+  static const gint64 apart[] = {1, 2, 8, 9, 9}, together[] = {1, 16, 9, 9};
+  static const gint64 numbers[] = {0, 8, 1, 16};
+  LcipGraph *graph = new_graph(16, 9);
+  const int stem = add_conv(graph, "stem", LCIP_NO_ACTOR, 16, 3);
+  const int split = lcip_graph_add_actor(graph, lcip_actor_new("split", "", "", "Split", 1, 2));
+  g_assert_true(
+      lcip_attrs_set_text(lcip_graph_actor(graph, split)->attrs, "axis", LCIP_ATTR_INT, "1", NULL));
+  connect(graph, stem, split, 0);
+  const int half = lcip_graph_add_actor(graph, lcip_actor_new("half", "", "", "Conv", 2, 1));
+  lcip_graph_add_edge(graph, (LcipEdge){split, 1, half, 0, 0});
+  constant(graph, half, 1, filled(lcip_shape(4, 8, 8, 1, 1), 0.1f));
+  const int concat = add(graph, "Concat", "concat", 2, split);
+  g_assert_true(lcip_attrs_set_text(lcip_graph_actor(graph, concat)->attrs, "axis", LCIP_ATTR_INT,
+                                    "1", NULL));
+  connect(graph, half, concat, 1);
+  const int first = add_shape_op(graph, "Reshape", "first", concat, 5, apart);
+  const int transpose = add(graph, "Transpose", "transpose", 1, first);
+  g_assert_true(lcip_attrs_set_text(lcip_graph_actor(graph, transpose)->attrs, "perm",
+                                    LCIP_ATTR_INTS, "0 2 1 3 4", NULL));
+  const int last = add_shape_op(graph, "Reshape", "last", transpose, 4, together);
+  const int slice = add(graph, "Slice", "slice", 4, last);
+  for (guint i = 1; i < 4; i++)
+    constant(graph, slice, i, lcip_tensor_new_i64(1, &numbers[i == 3 ? 2 : i == 2 ? 3 : 1]));
+  const int end = lcip_graph_add_actor(graph, lcip_actor_new("end", "", "", "Conv", 2, 1));
+  connect(graph, slice, end, 0);
+  constant(graph, end, 1, filled(lcip_shape(4, 8, 8, 1, 1), 0.1f));
+  connect(graph, end, LCIP_NO_ACTOR, 0);
+  return graph;
+}
+
+static void test_channels(void) {
+  g_autoptr(LcipGraph) graph = shuffle_graph();
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  const int step = actor(plan, "slice")->step;
+  const LcipPlanWork *work = plan->works->pdata[step];
+  g_assert_cmpstr(work->step.op->name, ==, "ChannelGather");
+  g_assert_cmpint(actor(plan, "concat")->step, ==, step);
+  g_assert_cmpint(actor(plan, "first")->step, ==, step);
+  g_assert_cmpint(actor(plan, "transpose")->step, ==, step);
+  g_assert_cmpint(actor(plan, "last")->step, ==, step);
+  g_assert_cmpuint(actor(plan, "last")->elided, ==, 1);
+  g_assert_cmpuint(actor(plan, "slice")->elided, ==, 0);
+  /* Channels 8 .. 15 of the shuffle are 4 .. 7 of stem and of half in turn. */
+  guint n;
+  const gint64 *channels = lcip_attrs_get_ints(work->step.attrs, "channels", &n);
+  g_assert_cmpuint(n, ==, 8);
+  for (guint i = 0; i < n; i++)
+    g_assert_cmpint(channels[i], ==, (i % 2 ? 16 : 0) + 4 + i / 2);
+  g_assert_cmpint(actor(plan, "split")->step, !=, step);
+  g_assert_cmpint(actor(plan, "split")->step, >=, 0);
+}
+
+/* What is looked at or pinned stays, and so does what only Concat makes. */
+static void test_channels_left_alone(void) {
+  g_autoptr(LcipGraph) graph = shuffle_graph();
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_ptr_array_add(keep, (gpointer) "last");
+  g_autoptr(LcipPlan) kept = compile(graph, &(LcipPlanOptions){.keep = keep});
+  check_invariants(kept);
+  g_assert_cmpuint(actor(kept, "last")->elided, ==, 0);
+  g_assert_cmpint(actor(kept, "last")->step, !=, actor(kept, "slice")->step);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "concat", "layout-ref");
+  g_autoptr(LcipPlan) pinned = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(pinned);
+  g_assert_cmpstr(lcip_plan_step(pinned, (guint)actor(pinned, "concat")->step)->kernel->name, ==,
+                  "layout-ref");
+}
+
 /* ---- folding ---- */
 
 static void test_fold_affine(void) {
@@ -475,6 +556,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/plan/keep", test_keep);
   g_test_add_func("/plan/no-fusion-across-lanes", test_no_fusion_across_lanes);
   g_test_add_func("/plan/gates", test_gates);
+  g_test_add_func("/plan/channels", test_channels);
+  g_test_add_func("/plan/channels-left-alone", test_channels_left_alone);
   g_test_add_func("/plan/gates-left-alone", test_gates_left_alone);
   g_test_add_func("/plan/fold-affine", test_fold_affine);
   g_test_add_func("/plan/fold-keeps-spatial-constants", test_fold_keeps_spatial_constants);

@@ -263,6 +263,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
   lcip_transform_fold_affine(ir);
   if (!options->pinned) {
     lcip_transform_pad(ir);
+    lcip_transform_channels(ir, options->families);
     lcip_transform_gate(ir, options->families);
     lcip_transform_fuse(ir, options->families);
   }

@@ -290,6 +290,19 @@ void lcip_ir_absorb_input(LcipIr *ir, int into, int index) {
     ir->actor_node[g_array_index(node->actors, int, i)] = into;
 }
 
+LcipIrNode *lcip_ir_insert(LcipIr *ir, int at, const LcipOperator *op, LcipAttrs *attrs, int lane) {
+  LcipIrNode *node = node_new(LCIP_IR_OPERATOR, op, attrs);
+  node->lane = lane;
+  g_ptr_array_insert(ir->nodes, at, node);
+  for (guint i = 0; i < ir->values->len; i++)
+    if (lcip_ir_value(ir, (int)i)->producer >= at)
+      lcip_ir_value(ir, (int)i)->producer++;
+  for (guint i = 0; i < ir->graph->actors->len; i++)
+    if (ir->actor_node[i] >= at)
+      ir->actor_node[i]++;
+  return node;
+}
+
 void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, LcipTensorSpec *inputs,
                   LcipTensor **constants, LcipTensorSpec *outputs) {
   *step = (LcipStep){.op = node->op,

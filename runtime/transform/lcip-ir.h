@@ -79,6 +79,9 @@ void lcip_ir_remove_folded(LcipIr *ir, int node);
 /** lcip_ir_absorb_input: @into, which alone reads @node's only output as its input 0, takes over
  * its actors and reads @node's input 0; @node is removed. */
 void lcip_ir_absorb_input(LcipIr *ir, int into, int node);
+/** lcip_ir_insert: a new operator node without inputs and outputs before node @at, which it moves
+ * on by one. */
+LcipIrNode *lcip_ir_insert(LcipIr *ir, int at, const LcipOperator *op, LcipAttrs *attrs, int lane);
 /** lcip_ir_step: a step description of @node; arrays are filled by the caller's buffers, which hold
  * the node's ports. */
 void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, LcipTensorSpec *inputs,
@@ -106,6 +109,10 @@ guint lcip_transform_pad(LcipIr *ir);
 /** lcip_transform_fold_affine: Add, Sub, Mul, Div by per-channel constants and BatchNormalization
  * after a convolution become part of its weights and bias. */
 guint lcip_transform_fold_affine(LcipIr *ir);
+/** lcip_transform_channels: where chains of Concat, Split, Slice and channel shuffles end, one
+ * gather of the channels from where they were computed. CPU lanes; never across lanes, pins or kept
+ * values. */
+guint lcip_transform_channels(LcipIr *ir, const char *const *families);
 /** lcip_transform_gate: x times a function of x becomes one operator: Sigmoid makes Swish,
  * HardSigmoid HardSwish, Tanh of Softplus Mish. Where the lane has a kernel for it; never across
  * lanes, pins or kept values. */
