@@ -250,6 +250,17 @@ void test_examples(void) {
   }
 }
 
+/* What a file calls its elements goes when the file is read: GLib never frees what is interned. */
+static void test_xml_names_go(void) {
+  static const char text[] = "<lcip xmlns='urn:lcip:graph:1' version='1'><unheard-of-7/></lcip>";
+  g_autofree char *path = in_scratch("names.xml");
+  g_autoptr(GError) error = NULL;
+  put(path, text, strlen(text));
+  g_assert_null(lcip_xml_read(path, &error));
+  assert_error_has(error, "<unheard-of-7>");
+  g_assert_cmpuint(g_quark_try_string("unheard-of-7"), ==, 0);
+}
+
 /* ---- the corpus: every file says in its first comment what is wrong with it ---- */
 
 typedef struct {
@@ -371,6 +382,7 @@ void add_xml_tests(void) {
   g_test_add_func("/io/xml/plain", test_xml_plain);
   g_test_add_func("/io/xml/unrepresentable", test_xml_unrepresentable);
   g_test_add_func("/io/xml/weights-kept", test_xml_weights_kept);
+  g_test_add_func("/io/xml/names-go", test_xml_names_go);
   g_test_add_func("/io/xml/hash", test_xml_hash);
   g_test_add_func("/io/xml/symlink", test_xml_symlink);
   g_test_add_func("/io/xml/examples", test_examples);

@@ -18,6 +18,7 @@ typedef struct {
 } Builder;
 
 void lcip_xml_element_free(LcipXmlElement *element) {
+  g_free(element->name);
   g_ptr_array_unref(element->attrs);
   g_ptr_array_unref(element->children);
   g_string_free(element->text, TRUE);
@@ -26,7 +27,7 @@ void lcip_xml_element_free(LcipXmlElement *element) {
 
 static LcipXmlElement *element_new(const char *name, int line) {
   LcipXmlElement *element = g_new0(LcipXmlElement, 1);
-  element->name = g_intern_string(name);
+  element->name = g_strdup(name); /* not interned: a file would fill GLib's table for good */
   element->line = line;
   element->attrs = g_ptr_array_new_with_free_func(g_free);
   element->children = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_xml_element_free);

@@ -7,7 +7,7 @@ G_BEGIN_DECLS
 /** LcipXmlElement: an element of LCIP's namespace, with the line on which its start tag ends.
  * @attrs: name, value, name, value, ... @text: what stands in it, without its children's. */
 typedef struct {
-  const char *name; /* interned */
+  char *name;
   int line;
   GPtrArray *attrs;
   GPtrArray *children; /* LcipXmlElement */
