@@ -9,7 +9,9 @@
 G_DEFINE_QUARK(lcip - remote - error - quark, lcip_remote_error)
 
 /* Everything is little-endian and unaligned. The header: magic, version (16 bits), type (16),
- * session, bytes after the header, CRC-32C of these, zero. */
+ * session, bytes after the header, checksum, zero. The checksum is the CRC-32C of what stands
+ * before it and of what follows the header. */
+#define CRC_OFFSET 16
 
 static gboolean fail(GError **error, LcipRemoteErrorCode code, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -161,7 +163,11 @@ static void get_spec(Reader *reader, LcipTensorSpec *spec, LcipType *wire_type) 
     wrong(reader, "a tensor's type is none that there is");
   if (rank > LCIP_MAX_RANK)
     wrong(reader, "a tensor has too many dimensions");
-  *spec = (LcipTensorSpec){.type = type};
+  *spec = (LcipTensorSpec){0};
+  *wire_type = LCIP_TYPE_NONE;
+  if (reader->what)
+    return;
+  spec->type = type;
   *wire_type = wire;
   for (int i = 0; i < rank && !reader->what; i++) {
     const guint32 dim = get_u32(reader);
@@ -465,6 +471,10 @@ const char *lcip_wire_type_name(LcipWireType type) {
 
 /* ---- whole messages ---- */
 
+static guint32 checksum(const guint8 *header, const guint8 *body, gsize body_bytes) {
+  return lcip_crc32c(lcip_crc32c(0, header, CRC_OFFSET), body, body_bytes);
+}
+
 gboolean lcip_wire_encode(const LcipWire *wire, const LcipBuffer *payload, guint n, GByteArray *out,
                           GError **error) {
   gsize payload_bytes = 0;
@@ -476,24 +486,27 @@ gboolean lcip_wire_encode(const LcipWire *wire, const LcipBuffer *payload, guint
   g_byte_array_set_size(out, LCIP_WIRE_HEADER_BYTES);
   types[wire->type].put(out, wire);
   const gsize fields = out->len - LCIP_WIRE_HEADER_BYTES;
-  guint32 crc = lcip_crc32c(0, out->data + LCIP_WIRE_HEADER_BYTES, fields);
-  for (guint i = 0; i < n; i++) {
-    crc = lcip_crc32c(crc, payload[i].data, payload[i].size_bytes);
+  for (guint i = 0; i < n; i++)
     payload_bytes += payload[i].size_bytes;
-  }
   if (fields > LCIP_WIRE_MAX_FIELD_BYTES || payload_bytes > LCIP_WIRE_PART_BYTES)
     return fail(error, LCIP_REMOTE_ERROR_LIMIT,
                 "%s: expected at most %u bytes of fields and %u of payload, found %" G_GSIZE_FORMAT
                 " and %" G_GSIZE_FORMAT,
                 types[wire->type].name, LCIP_WIRE_MAX_FIELD_BYTES, LCIP_WIRE_PART_BYTES, fields,
                 payload_bytes);
-  const guint32 tail[3] = {GUINT32_TO_LE((guint32)(fields + payload_bytes)), GUINT32_TO_LE(crc), 0};
-  memcpy(out->data + 12, tail, sizeof tail);
+  const guint32 body = GUINT32_TO_LE((guint32)(fields + payload_bytes));
+  memcpy(out->data + CRC_OFFSET - sizeof body, &body, sizeof body);
+  guint32 crc = checksum(out->data, out->data + LCIP_WIRE_HEADER_BYTES, fields);
+  for (guint i = 0; i < n; i++)
+    crc = lcip_crc32c(crc, payload[i].data, payload[i].size_bytes);
+  const guint32 tail[2] = {GUINT32_TO_LE(crc), 0};
+  memcpy(out->data + CRC_OFFSET, tail, sizeof tail);
   return TRUE;
 }
 
 static gboolean read_header(Reader *reader, LcipWire *wire, GError **error) {
   const gsize size = reader->left;
+  const guint8 *header = reader->data;
   const guint32 magic = get_u32(reader);
   const guint version = get_u16(reader), type = get_u16(reader);
   const guint32 session = get_u32(reader), body = get_u32(reader), crc = get_u32(reader);
@@ -512,7 +525,7 @@ static gboolean read_header(Reader *reader, LcipWire *wire, GError **error) {
     return fail(error, LCIP_REMOTE_ERROR_PROTOCOL,
                 "%s: expected %" G_GSIZE_FORMAT " bytes after the header as there are, found %u",
                 types[type].name, reader->left, body);
-  if (crc != lcip_crc32c(0, reader->data, reader->left))
+  if (crc != checksum(header, reader->data, reader->left))
     return fail(error, LCIP_REMOTE_ERROR_PROTOCOL, "%s: its checksum is wrong", types[type].name);
   wire->type = (LcipWireType)type;
   wire->session = session;
