@@ -274,6 +274,48 @@ static void test_bench_bursts(void) {
   g_assert_cmpint(json_object_get_int_member(bench, "threads"), ==, 1);
 }
 
+static gboolean any_step_is(JsonObject *bench, const char *begin) {
+  JsonObject *profile = json_object_get_object_member(bench, "profile");
+  JsonArray *steps = json_object_get_array_member(profile, "steps");
+  for (guint i = 0; i < json_array_get_length(steps); i++) {
+    JsonObject *step = json_array_get_object_element(steps, i);
+    const char *reason = json_object_get_string_member_with_default(step, "reason", "");
+    if (reason && g_str_has_prefix(reason, begin))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* Times are kept, plans take them, and not where they must not. */
+static void test_calibrate(void) {
+  g_autofree char *model = lcip_test_source("data/models/selfie-segmentation-256.onnx");
+  g_autofree char *file = lcip_test_temp("calibration.json");
+  g_autofree char *before = g_strdup(g_getenv("LCIP_CALIBRATION"));
+  g_setenv("LCIP_CALIBRATION", file, TRUE);
+  g_autoptr(JsonObject) done =
+      lcip_test_json("calibrate", model, "--threads", "1", "--rounds", "1", "--json", NULL);
+  lcip_test_check_schema(done, "lcip-calibrate");
+  g_assert_cmpstr(json_object_get_string_member(done, "file"), ==, file);
+  g_assert_true(g_file_test(file, G_FILE_TEST_IS_REGULAR));
+  g_autoptr(JsonObject) with = lcip_test_json("bench", model, "--threads", "1", "--seconds", "0.01",
+                                              "--profile", "--json", NULL);
+  g_autoptr(JsonObject) without =
+      lcip_test_json("bench", model, "--threads", "1", "--seconds", "0.01", "--profile",
+                     "--no-calibration", "--json", NULL);
+  if (json_array_get_length(json_object_get_array_member(done, "steps")) > 0)
+    g_assert_true(any_step_is(with, "measured here"));
+  g_assert_false(any_step_is(without, "measured here"));
+  /* a damaged file, and one of another machine, are as good as none */
+  g_assert_true(g_file_set_contents(file, "{\"format\": 3, \"steps\": [", -1, NULL));
+  g_autoptr(JsonObject) damaged = lcip_test_json("bench", model, "--threads", "1", "--seconds",
+                                                 "0.01", "--profile", "--json", NULL);
+  g_assert_false(any_step_is(damaged, "measured here"));
+  if (before)
+    g_setenv("LCIP_CALIBRATION", before, TRUE);
+  else
+    g_unsetenv("LCIP_CALIBRATION");
+}
+
 /* A lane without a device: the message has the lanes, the devices and OpenCL's own reason. */
 static void test_no_opencl(void) {
   g_autofree char *graph = lcip_test_source(graph_name);
@@ -515,6 +557,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/json/bench", test_json_bench);
   g_test_add_func("/cli/json/run", test_json_run);
   g_test_add_func("/cli/bench-bursts", test_bench_bursts);
+  g_test_add_func("/cli/calibrate", test_calibrate);
   g_test_add_func("/cli/no-opencl", test_no_opencl);
   g_test_add_func("/cli/json/error", test_json_error);
   g_test_add_func("/cli/seeded", test_seeded);

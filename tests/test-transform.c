@@ -280,12 +280,36 @@ static void test_concat_twice(void) {
   check(graph, 3);
 }
 
+/* ---- which kernel ---- */
+
+static LcipNumerics numerics_of(LcipGraph *graph, const LcipPlanOptions *options, const char *id) {
+  g_autoptr(LcipPlan) plan = compile(graph, options);
+  return lcip_plan_step(plan, (guint)actor_of(plan, id)->step)->kernel->numerics;
+}
+
+/* Winograd convolution is taken where it pays, and not where a pin or the options say so; a pin to
+ * "direct" does not keep the activation apart. */
+static void test_direct(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 64, 24, 24));
+  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 64, 64, "1 1 1 1");
+  finish(graph, add(graph, "Relu", "relu", 1, conv));
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){.direct = TRUE}, "conv"), <,
+                  LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){.pinned = TRUE}, "conv"), <,
+                  LCIP_NUMERICS_WINOGRAD);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "conv", "direct");
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), <, LCIP_NUMERICS_WINOGRAD);
+  check(graph, 1);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/transform/identity", test_identity);
   g_test_add_func("/transform/identity/stays", test_identity_stays);
   g_test_add_func("/transform/pad", test_pad);
   g_test_add_func("/transform/pad/stays", test_pad_stays);
+  g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/concat", test_concat);
   g_test_add_func("/transform/concat/copies", test_concat_copies);
   g_test_add_func("/transform/concat/twice", test_concat_twice);

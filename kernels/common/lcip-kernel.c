@@ -104,6 +104,18 @@ void lcip_formats_dense(const LcipStep *step, LcipPortFormats *formats) {
     formats->outputs[i] = LCIP_FORMAT_DENSE;
 }
 
+gboolean lcip_formats_agree(const LcipStep *step, const LcipPortFormats *a,
+                            const LcipPortFormats *b) {
+  for (guint i = 0; i < step->n_inputs; i++)
+    if (!(step->constants && step->constants[i]) && step->inputs[i].type != LCIP_TYPE_NONE &&
+        a->inputs[i] != b->inputs[i])
+      return FALSE;
+  for (guint i = 0; i < step->n_outputs; i++)
+    if (a->outputs[i] != b->outputs[i])
+      return FALSE;
+  return TRUE;
+}
+
 gboolean lcip_step_all_f32(const LcipStep *step, guint64 skip_mask) {
   for (guint i = 0; i < step->n_inputs; i++) {
     const gboolean skip = i < 64 && (skip_mask >> i & 1);

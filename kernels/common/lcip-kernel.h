@@ -66,6 +66,9 @@ typedef struct _LcipClQueue LcipClQueue;
  *   with input 0 of the same size and format.
  * @supports: can it do this step? Settles @formats; otherwise FALSE with @reason set to a static
  *   text that says what it cannot do.
+ * @estimate: may be NULL. Where several kernels for one instruction set can do a step, and the
+ * first of them has this, the one with the least is taken unless measurements are at hand:
+ * multiply-adds of a vector, and what else takes as long. 0: no other kernel competes.
  * @scratch_bytes: may be NULL for none. @workers: size of the lane's team.
  * @prepare: may be NULL. Turns constants into *@blob once, from step->constants.
  * @prepared_inputs: bit i set: the anchor's input i lives in the blob alone; its view's data is
@@ -85,6 +88,7 @@ typedef struct {
   gboolean inplace;
   guint64 prepared_inputs;
   gboolean (*supports)(const LcipStep *step, LcipPortFormats *formats, const char **reason);
+  double (*estimate)(const LcipStep *step);
   gsize (*scratch_bytes)(const LcipStep *step, const LcipPortFormats *formats, guint workers);
   gboolean (*prepare)(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
                       GError **error);
@@ -108,6 +112,11 @@ gboolean lcip_kernel_run_reference(const LcipStep *step, LcipTensorView *inputs,
 
 /** LCIP_FORMATS_DENSE: for supports(): everything dense. */
 void lcip_formats_dense(const LcipStep *step, LcipPortFormats *formats);
+/** lcip_formats_agree: of two settlings for @step: computed inputs and outputs are in the same
+ * formats.
+ */
+gboolean lcip_formats_agree(const LcipStep *step, const LcipPortFormats *a,
+                            const LcipPortFormats *b);
 /** lcip_step_all_f32: every present input and every output is f32 (inputs in @skip_mask aside). */
 gboolean lcip_step_all_f32(const LcipStep *step, guint64 skip_mask);
 

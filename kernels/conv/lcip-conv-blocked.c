@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-vec.h"
+#include "lcip-winograd.h"
 
 #include <math.h>
 
@@ -410,6 +411,11 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
   return TRUE;
 }
 
+static double estimate(const LcipStep *step) {
+  static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, PIXELS};
+  return lcip_winograd_direct_estimate(step, &isa);
+}
+
 /* ---- running ---- */
 
 /* @mask_last: the epilogues would spoil the padding channels of the last block. */
@@ -624,6 +630,7 @@ const LcipKernel LCIP_ISA_KERNEL(conv_blocked) = {
     .inplace = TRUE,
     .prepared_inputs = 1 << 1 | 1 << 2,
     .supports = supports,
+    .estimate = estimate,
     .scratch_bytes = scratch_bytes,
     .prepare = prepare,
     .run = run,

@@ -23,7 +23,7 @@ static const double BYTES_PER_COST = 8;
 /* 12 MiB: what a network leaves of a usual last-level cache. */
 static const double SHARED_CACHE_ELEMS = 3 << 20;
 
-/* A larger tile has larger errors and weights; it must gain this much. */
+/* A larger tile has larger errors and weights; each size must gain this much on the one before. */
 static const double LEAST_GAIN = 0.92;
 
 static gint64 divide_up(gint64 a, gint64 b) {
@@ -134,23 +134,23 @@ static double direct_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
          4.0 * 9.0 * (double)(p->c * p->oc) / BYTES_PER_COST;
 }
 
-int lcip_winograd_tile(const LcipStep *step, const LcipWinogradIsa *isa) {
+double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa, int m) {
   LcipWinograd p;
-  int best = 0;
-  double least = 0;
-  for (guint i = 0; i < G_N_ELEMENTS(tile_costs); i++) {
-    if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, &step->outputs[0].shape, isa,
-                            tile_costs[i].m, NULL))
-      return 0;
-    if (i == 0)
-      least = direct_cost(&p, isa);
-    const double cost = winograd_cost(&p, isa);
-    if (cost < least * LEAST_GAIN) {
-      least = cost;
-      best = p.m;
-    }
-  }
-  return best;
+  if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, &step->outputs[0].shape, isa, m, NULL))
+    return G_MAXDOUBLE;
+  double cost = winograd_cost(&p, isa);
+  for (; m > 0; m -= 2)
+    cost /= LEAST_GAIN;
+  return cost;
+}
+
+double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa *isa) {
+  const char *reason;
+  LcipWinograd p;
+  if (!lcip_winograd_fits(step, &reason) ||
+      !lcip_winograd_init(&p, step, &step->inputs[0].shape, &step->outputs[0].shape, isa, 2, NULL))
+    return 0;
+  return direct_cost(&p, isa);
 }
 
 /* ---- memory ---- */

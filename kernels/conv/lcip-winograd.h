@@ -39,9 +39,11 @@ gboolean lcip_winograd_init(LcipWinograd *winograd, const LcipStep *step, const 
                             GError **error);
 /** lcip_winograd_fits: window 3x3, stride 1, dilation 1, one group; else FALSE with @reason. */
 gboolean lcip_winograd_fits(const LcipStep *step, const char **reason);
-/** lcip_winograd_tile: the m that should be fastest for the planned shapes of @step, or 0 where
- * direct convolution should be. */
-int lcip_winograd_tile(const LcipStep *step, const LcipWinogradIsa *isa);
+/** lcip_winograd_estimate: for an LcipKernel's estimate(), the planned shapes of @step, that fits,
+ * and tiles of @m x @m outputs. lcip_winograd_direct_estimate: of direct convolution with the same
+ * windows; 0 for steps that no Winograd convolution fits. */
+double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa, int m);
+double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa *isa);
 /** lcip_winograd_split: the split for @workers; results do not depend on it. */
 LcipWinogradSplit lcip_winograd_split(const LcipWinograd *winograd, const LcipWinogradIsa *isa,
                                       guint workers);

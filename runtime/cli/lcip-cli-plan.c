@@ -87,6 +87,8 @@ LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArg
       .source_sizes = inputs->source_sizes,
       .input_shapes = inputs->shapes,
       .pinned = args->pinned,
+      .direct = args->direct,
+      .no_calibration = args->no_calibration,
       .threads = (guint)MAX(args->threads, 0),
   };
   g_autoptr(GError) own = NULL;

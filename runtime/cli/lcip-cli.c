@@ -7,8 +7,9 @@
 #include <string.h>
 
 static const LcipCliCommand *const commands[] = {
-    &lcip_cli_run,    &lcip_cli_info,    &lcip_cli_validate,  &lcip_cli_import, &lcip_cli_bench,
-    &lcip_cli_verify, &lcip_cli_devices, &lcip_cli_operators, &lcip_cli_worker, &lcip_cli_pair,
+    &lcip_cli_run,       &lcip_cli_info,   &lcip_cli_validate,  &lcip_cli_import,
+    &lcip_cli_bench,     &lcip_cli_verify, &lcip_cli_calibrate, &lcip_cli_devices,
+    &lcip_cli_operators, &lcip_cli_worker, &lcip_cli_pair,
 };
 
 static void print_help(void) {

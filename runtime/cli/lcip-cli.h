@@ -35,6 +35,7 @@ extern const LcipCliCommand lcip_cli_validate;
 extern const LcipCliCommand lcip_cli_info;
 extern const LcipCliCommand lcip_cli_run;
 extern const LcipCliCommand lcip_cli_bench;
+extern const LcipCliCommand lcip_cli_calibrate;
 extern const LcipCliCommand lcip_cli_devices;
 extern const LcipCliCommand lcip_cli_verify;
 extern const LcipCliCommand lcip_cli_operators;
@@ -76,6 +77,8 @@ typedef struct {
   char **lanes;
   char **shapes;
   gboolean pinned;
+  gboolean direct;
+  gboolean no_calibration;
   int threads;
 } LcipCliPlanArgs;
 void lcip_cli_plan_args_clear(LcipCliPlanArgs *args);

@@ -201,6 +201,11 @@ static void current_formats(LcipPlacement *p, const LcipIrNode *node, LcipPortFo
     formats->outputs[i] = LCIP_FORMAT_DENSE;
 }
 
+/* Most that the node's kernel may differ from the reference. */
+static LcipNumerics numerics_of(const LcipPlacement *p, const LcipIrNode *node) {
+  return node->direct ? MIN(p->numerics, LCIP_NUMERICS_REASSOCIATED) : p->numerics;
+}
+
 /* The first kernel of the table that can do the step. @refused: the first better one that can't,
  * and @refusal its reason. */
 static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *node,
@@ -211,8 +216,8 @@ static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *no
   const LcipLaneKind kind = lane_at(p, node->lane)->kind;
   for (guint i = 0; i < n; i++) {
     const char *reason = NULL;
-    if (!lcip_kernel_allowed(table[i], kind, p->families) || table[i]->numerics > p->numerics ||
-        !lcip_kernel_handles(table[i], &d->step))
+    if (!lcip_kernel_allowed(table[i], kind, p->families) ||
+        table[i]->numerics > numerics_of(p, node) || !lcip_kernel_handles(table[i], &d->step))
       continue;
     current_formats(p, node, formats);
     if (lcip_kernel_supports(table[i], &d->step, formats, &reason))
@@ -223,6 +228,88 @@ static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *no
     }
   }
   return NULL;
+}
+
+/* ---- by estimate or measurement ---- */
+
+/* The kernels that can do the step in @formats, which the first of the table has settled. */
+static GPtrArray *alternatives(LcipPlacement *p, const LcipIrNode *node, const Description *d,
+                               const LcipPortFormats *formats) {
+  guint n;
+  const LcipKernel *const *table = lcip_kernel_table(&n);
+  GPtrArray *found = g_ptr_array_new();
+  for (guint i = 0; i < n; i++) {
+    LcipPortFormats own;
+    if (!lcip_kernel_allowed(table[i], lane_at(p, node->lane)->kind, p->families) ||
+        table[i]->numerics > numerics_of(p, node) || !lcip_kernel_handles(table[i], &d->step) ||
+        g_str_equal(table[i]->family, "reference"))
+      continue;
+    current_formats(p, node, &own);
+    if (lcip_kernel_supports(table[i], &d->step, &own, NULL) &&
+        lcip_formats_agree(&d->step, &own, formats))
+      g_ptr_array_add(found, (gpointer)table[i]);
+  }
+  return found;
+}
+
+/* The fastest of @some that the calibration knows; NULL where it does not know @first. */
+static const LcipKernel *fastest(LcipPlacement *p, const LcipIrNode *node, const Description *d,
+                                 const GPtrArray *some, const LcipKernel *first, char **why) {
+  g_autofree char *key = lcip_calibration_key(&d->step, p->threads[node->lane]);
+  const LcipKernel *best = first, *second = NULL;
+  if (lcip_calibration_get(p->calibration, key, first->name) <= 0)
+    return NULL;
+  for (guint i = 0; i < some->len; i++) {
+    const LcipKernel *kernel = some->pdata[i];
+    const double ms = lcip_calibration_get(p->calibration, key, kernel->name);
+    if (kernel == first || ms <= 0)
+      continue;
+    const gboolean better = ms < lcip_calibration_get(p->calibration, key, best->name);
+    const LcipKernel *other = better ? best : kernel;
+    if (!second || lcip_calibration_get(p->calibration, key, other->name) <
+                       lcip_calibration_get(p->calibration, key, second->name))
+      second = other;
+    best = better ? kernel : best;
+  }
+  *why = second
+             ? g_strdup_printf("measured here: %.3f ms; %s %.3f ms",
+                               lcip_calibration_get(p->calibration, key, best->name), second->name,
+                               lcip_calibration_get(p->calibration, key, second->name))
+             : g_strdup_printf("measured here: %.3f ms",
+                               lcip_calibration_get(p->calibration, key, best->name));
+  return best;
+}
+
+static const LcipKernel *least_estimate(const Description *d, const GPtrArray *some,
+                                        const LcipKernel *first, char **why) {
+  const LcipKernel *best = first;
+  double least = first->estimate(&d->step);
+  for (guint i = 0; i < some->len && least > 0; i++) {
+    const LcipKernel *kernel = some->pdata[i];
+    const double work =
+        kernel->estimate && kernel->needs == first->needs ? kernel->estimate(&d->step) : 0;
+    if (work <= 0 || work >= least)
+      continue;
+    best = kernel;
+    least = work;
+  }
+  if (some->len > 1)
+    *why = g_strdup_printf("least work by estimate of %u kernels; not measured", some->len);
+  return best;
+}
+
+/* Measured times where there are any, else estimates where the kernels give them, else @first. The
+ * formats that @first settled are those of the others. */
+static const LcipKernel *better_than(LcipPlacement *p, const LcipIrNode *node, const Description *d,
+                                     const LcipKernel *first, LcipPortFormats *formats,
+                                     char **why) {
+  if (lane_at(p, node->lane)->kind != LCIP_LANE_CPU || (!p->calibration && !first->estimate))
+    return first;
+  g_autoptr(GPtrArray) some = alternatives(p, node, d, formats);
+  const LcipKernel *kernel = p->calibration ? fastest(p, node, d, some, first, why) : NULL;
+  if (kernel)
+    return kernel;
+  return first->estimate ? least_estimate(d, some, first, why) : first;
 }
 
 static const LcipKernel *pinned_kernel(LcipPlacement *p, const LcipIrNode *node,
@@ -252,6 +339,9 @@ static const LcipKernel *choose(LcipPlacement *p, const LcipIrNode *node, const 
             node->op->name, refused ? ": " : "", refusal);
     return NULL;
   }
+  kernel = better_than(p, node, d, kernel, formats, why);
+  if (*why)
+    return kernel;
   /* Kernels of one family share the steps of an operator among them: that is no second choice. */
   *why =
       refused && !g_str_equal(refused->family, kernel->family)
@@ -422,11 +512,14 @@ static void value_clear(gpointer data) {
 }
 
 LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, LcipNumerics numerics,
+                                  const LcipCalibration *calibration, const guint *threads,
                                   GPtrArray *problems) {
   LcipPlacement *p = g_new0(LcipPlacement, 1);
   p->ir = ir;
   p->families = families;
   p->numerics = numerics;
+  p->calibration = calibration;
+  p->threads = threads;
   p->problems = problems;
   p->nodes = g_ptr_array_new_with_free_func(node_free);
   p->values = g_array_new(FALSE, FALSE, sizeof(LcipPlacedValue));

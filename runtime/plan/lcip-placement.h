@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lcip-calibration.h"
 #include "lcip-ir.h"
 #include "lcip-plan-private.h"
 
@@ -37,6 +38,8 @@ typedef struct {
   LcipIr *ir;
   const char *const *families;
   LcipNumerics numerics; /* the most that a kernel without a pin may differ */
+  const LcipCalibration *calibration;
+  const guint *threads; /* per lane */
   GPtrArray *problems;
   GPtrArray *nodes; /* LcipPlacedNode */
   GArray *values;   /* LcipPlacedValue */
@@ -44,8 +47,10 @@ typedef struct {
 } LcipPlacement;
 
 /** lcip_placement_new: chooses kernels and formats; none of more than @numerics unless an actor is
- * pinned to it. What cannot be placed is added to @problems. */
+ * pinned to it. @calibration: may be NULL. @threads: of each lane. What cannot be placed is added
+ * to @problems. */
 LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, LcipNumerics numerics,
+                                  const LcipCalibration *calibration, const guint *threads,
                                   GPtrArray *problems);
 void lcip_placement_free(LcipPlacement *placement);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipPlacement, lcip_placement_free)

@@ -255,6 +255,13 @@ static void check_repetitions(const LcipGraph *graph, const LcipAnalysis *analys
                         analysis->repetitions[i]);
 }
 
+static guint *lane_threads(const LcipPlan *plan) {
+  guint *threads = g_new0(guint, plan->lanes->len + 1);
+  for (guint i = 0; i < plan->lanes->len; i++)
+    threads[i] = ((const LcipPlanLane *)plan->lanes->pdata[i])->threads;
+  return threads;
+}
+
 static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *options,
                         GPtrArray *problems, GCancellable *cancellable, GError **error) {
   const guint before = problems->len;
@@ -269,9 +276,12 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
   }
   check_lanes(plan, ir, problems);
   const LcipNumerics numerics =
-      options->pinned ? LCIP_NUMERICS_REASSOCIATED : LCIP_NUMERICS_WINOGRAD;
+      options->pinned || options->direct ? LCIP_NUMERICS_REASSOCIATED : LCIP_NUMERICS_WINOGRAD;
+  g_autoptr(LcipCalibration) calibration =
+      options->pinned || options->no_calibration ? NULL : lcip_calibration_ref_current();
+  g_autofree guint *threads = lane_threads(plan);
   g_autoptr(LcipPlacement) placement =
-      lcip_placement_new(ir, options->families, numerics, problems);
+      lcip_placement_new(ir, options->families, numerics, calibration, threads, problems);
   if (fail_with_problems(problems, before, error))
     return FALSE;
   for (guint i = 0; i < plan->actors->len; i++)

@@ -20,6 +20,9 @@ typedef struct _LcipPlan LcipPlan;
  *   actor's pin names it.
  * @keep: array of char* actor ids whose outputs must not be fused away (feature-map preview).
  * @threads: overrides every CPU lane's; 0 for as written.
+ * @direct: no Winograd convolution: sums of the products that the operators define, in any order.
+ * @no_calibration: kernels chosen by estimate, whatever has been measured. Neither do @pinned plans
+ * look at measurements.
  * @sketch: without prepared weights: a plan to look at and to predict from, not to run.
  * @families: NULL, or a NULL-terminated list that kernels are limited to (reference added last). */
 typedef struct {
@@ -30,6 +33,8 @@ typedef struct {
   gboolean pinned;
   GPtrArray *keep;
   guint threads;
+  gboolean direct;
+  gboolean no_calibration;
   gboolean sketch;
   const char *const *families;
 } LcipPlanOptions;

@@ -134,6 +134,9 @@ static void add_actor(LcipIr *ir, const LcipPortIndex *ports, int actor, const i
   if (node->kind == LCIP_IR_OPERATOR)
     node->lane = lane_index(ir->graph, lcip_graph_lane_of(ir->graph, ir->mapping, actor));
   node->pin = g_hash_table_lookup(ir->mapping->pins, a->id);
+  node->direct = g_strcmp0(node->pin, "direct") == 0;
+  if (node->direct)
+    node->pin = NULL;
   for (guint p = 0; p < a->n_inputs; p++)
     add_input(ir, node, input_value(ir, ports, actor, p, graph_inputs));
   node->n_anchor_inputs = a->n_inputs;

@@ -23,7 +23,8 @@ typedef struct {
 /** LcipIrNode: an anchor with epilogues. @inputs: values or -1, first the anchor's
  * (@n_anchor_inputs), then the epilogues' side inputs. @actors: indices in the graph, anchor first.
  * @lane: index in graph->lanes; -1 for sources and sinks. @graph_port: for the source or sink of a
- * graph input or output, else -1. @pin: kernel name or NULL. */
+ * graph input or output, else -1. @pin: kernel name or NULL.
+ * @direct: pinned to "direct": any kernel but Winograd's, and no bar to folding and fusing. */
 typedef struct {
   LcipIrKind kind;
   gboolean removed;
@@ -38,6 +39,7 @@ typedef struct {
   int lane;
   int graph_port;
   const char *pin;
+  gboolean direct;
 } LcipIrNode;
 
 /** LcipIr: @states, @actor_node: per actor of the graph. @keep: ids whose outputs must stay. */

@@ -1,11 +1,15 @@
-#include "config.h"
+#pragma once
+
 #include "lcip-winograd-pack.h"
 #include "lcip-winograd-vec.h"
 #include "lcip-winograd.h"
 
 #include <math.h>
 
-/* Winograd convolution over channel-blocked tensors, in one of two ways with the same results.
+/* The kernel for tiles of WINOGRAD_TILE x WINOGRAD_TILE outputs; whoever includes this has defined
+ * it.
+ *
+ * Winograd convolution over channel-blocked tensors, in one of two ways with the same results.
  *
  * Fused: a chunk is a number of tiles small enough that their transformed input stays in the L2
  * cache. For each pair of output vectors it multiplies all frequencies and transforms the products
@@ -48,15 +52,13 @@ static gboolean has_bias(const LcipStep *step) {
 
 static gboolean pays(const LcipStep *step, const char **reason) {
   const gint64 least = MIN(step->inputs[0].shape.dims[1], step->outputs[0].shape.dims[1]);
-  if (least < MIN_CHANNELS) {
+  if (least < MIN_CHANNELS)
     *reason = "with fewer than 16 channels direct convolution is faster";
-    return FALSE;
-  }
-  if (lcip_winograd_tile(step, &isa) == 0) {
-    *reason = "direct convolution is faster for this size";
-    return FALSE;
-  }
-  return TRUE;
+  return least >= MIN_CHANNELS;
+}
+
+static double estimate(const LcipStep *step) {
+  return lcip_winograd_estimate(step, &isa, WINOGRAD_TILE);
 }
 
 static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const char **reason) {
@@ -82,7 +84,7 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
 
 static gboolean plan_init(LcipWinograd *plan, const LcipStep *step, GError **error) {
   return lcip_winograd_init(plan, step, &step->inputs[0].shape, &step->outputs[0].shape, &isa,
-                            lcip_winograd_tile(step, &isa), error);
+                            WINOGRAD_TILE, error);
 }
 
 static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
@@ -202,14 +204,14 @@ LCIP_INLINE void transform_block(const Conv *conv, const int m, Place at, const 
                     conv->input_stride);
 }
 
-LCIP_INLINE void transform_inputs(const Conv *conv, const int m, const Chunk *chunk) {
+static void transform_inputs(const Conv *conv, const Chunk *chunk) {
   const LcipWinograd *p = &conv->plan;
   const float *in = conv->call->inputs[0].data;
   const gint64 plane = p->h * p->w * LCIP_BLOCK;
   for (gint64 block = chunk->block; block < chunk->block_end; block++)
     for (gint64 t = 0; t < chunk->n_tiles; t++) {
       const Place at = place_of(p, chunk->tile + t);
-      transform_block(conv, m, at, in + (at.n * p->blocks + block) * plane,
+      transform_block(conv, WINOGRAD_TILE, at, in + (at.n * p->blocks + block) * plane,
                       chunk->inputs + (block * p->max_tiles + t) * LCIP_BLOCK);
     }
 }
@@ -345,6 +347,49 @@ LCIP_INLINE vf finish(const Conv *conv, vf y, gsize at, vi mask) {
   return (vf)((vi)y & mask);
 }
 
+/* 0 times anything finite is 0. */
+LCIP_INLINE gboolean all_finite(const int m, vf y[MAX_TILE][MAX_TILE]) {
+  vf sum = v_set1(0.0f);
+  LCIP_UNROLL
+  for (int r = 0; r < m; r++)
+    LCIP_UNROLL
+  for (int c = 0; c < m; c++)
+    sum += y[r][c] * 0.0f;
+  const vi odd = sum != sum;
+  gint32 any = 0;
+  for (int lane = 0; lane < LCIP_LANES; lane++)
+    any |= odd[lane];
+  return any == 0;
+}
+
+/* One output by the definition of convolution. */
+static float convolve_one(const Conv *conv, gint64 n, gint64 oc, gint64 y, gint64 x) {
+  const LcipWinograd *p = &conv->plan;
+  const float *in = conv->call->inputs[0].data;
+  const float *w =
+      (const float *)lcip_tensor_get_data(conv->call->step->constants[1]) + oc * p->c * 9;
+  float sum = conv->biases[oc];
+  for (gint64 c = 0; c < p->c; c++, w += 9) {
+    const float *plane = in + (n * p->blocks + c / LCIP_BLOCK) * p->h * p->w * LCIP_BLOCK;
+    for (int k = 0; k < 9; k++) {
+      const gint64 iy = y - p->pad_y + k / 3, ix = x - p->pad_x + k % 3;
+      if (iy >= 0 && iy < p->h && ix >= 0 && ix < p->w)
+        sum += w[k] * plane[(iy * p->w + ix) * LCIP_BLOCK + c % LCIP_BLOCK];
+    }
+  }
+  return sum;
+}
+
+/* NaN and infinities would spread over the tile that they are in: it is computed by the definition,
+ * from the weights as the model has them. */
+static void convolve_tile(const Conv *conv, Place at, gint64 vec, int rows, int cols,
+                          vf y[MAX_TILE][MAX_TILE]) {
+  for (int r = 0; r < rows; r++)
+    for (int c = 0; c < cols; c++)
+      for (int lane = 0; lane < LCIP_LANES && vec * LCIP_LANES + lane < conv->plan.oc; lane++)
+        y[r][c][lane] = convolve_one(conv, at.n, vec * LCIP_LANES + lane, at.y + r, at.x + c);
+}
+
 LCIP_INLINE void store_tile(const Conv *conv, const int m, Place at, gint64 vec,
                             const float *products) {
   const LcipWinograd *p = &conv->plan;
@@ -355,6 +400,8 @@ LCIP_INLINE void store_tile(const Conv *conv, const int m, Place at, gint64 vec,
   float *out = conv->call->outputs[0].data;
   vf y[MAX_TILE][MAX_TILE];
   transform_output(conv, m, products, v_load(conv->biases + vec * LCIP_LANES), y);
+  if (!all_finite(m, y))
+    convolve_tile(conv, at, vec, rows, cols, y);
   for (int r = 0; r < rows; r++)
     for (int c = 0; c < cols; c++) {
       const gint64 pixel = (block * p->oh + at.y + r) * p->ow + at.x + c;
@@ -364,33 +411,12 @@ LCIP_INLINE void store_tile(const Conv *conv, const int m, Place at, gint64 vec,
 }
 
 /* @products: of the group. */
-LCIP_INLINE void store_tiles(const Conv *conv, const int m, const Chunk *chunk, gint64 group,
-                             const float *products) {
+static void store_tiles(const Conv *conv, const Chunk *chunk, gint64 group, const float *products) {
   const LcipWinograd *p = &conv->plan;
   for (int v = 0; v < group_vecs(p, group); v++)
     for (gint64 t = 0; t < chunk->n_tiles; t++)
-      store_tile(conv, m, place_of(p, chunk->tile + t), 2 * group + v,
+      store_tile(conv, WINOGRAD_TILE, place_of(p, chunk->tile + t), 2 * group + v,
                  products + (v * p->max_tiles + t) * LCIP_LANES);
-}
-
-/* The tile's size is a constant in each call, which is inlined. */
-static void transform_any_inputs(const Conv *conv, const Chunk *chunk) {
-  if (conv->plan.m == 2)
-    transform_inputs(conv, 2, chunk);
-  else if (conv->plan.m == 4)
-    transform_inputs(conv, 4, chunk);
-  else
-    transform_inputs(conv, 6, chunk);
-}
-
-static void store_any_tiles(const Conv *conv, const Chunk *chunk, gint64 group,
-                            const float *products) {
-  if (conv->plan.m == 2)
-    store_tiles(conv, 2, chunk, group, products);
-  else if (conv->plan.m == 4)
-    store_tiles(conv, 4, chunk, group, products);
-  else
-    store_tiles(conv, 6, chunk, group, products);
 }
 
 /* ---- fused ---- */
@@ -406,11 +432,11 @@ static void run_chunk(gpointer data, guint index, guint worker) {
   chunk.group_end = MIN(chunk.group + split->groups, p->groups);
   chunk.inputs = (float *)conv->call->scratch + worker * conv->scratch_elems;
   chunk.products = chunk.inputs + (gsize)p->freqs * conv->input_stride;
-  transform_any_inputs(conv, &chunk);
+  transform_inputs(conv, &chunk);
   for (gint64 group = chunk.group; group < chunk.group_end; group++) {
     for (gint64 freq = 0; freq < p->freqs; freq++)
       multiply(conv, &chunk, group, freq, chunk.products, group_weights(conv, group, freq + 1));
-    store_any_tiles(conv, &chunk, group, chunk.products);
+    store_tiles(conv, &chunk, group, chunk.products);
   }
 }
 
@@ -437,7 +463,7 @@ static void stage_in(gpointer data, guint index, guint worker) {
   Chunk chunk = stage_chunk(conv, index % STAGE_PARTS, STAGE_PARTS);
   chunk.block = index / STAGE_PARTS;
   chunk.block_end = chunk.block + 1;
-  transform_any_inputs(conv, &chunk);
+  transform_inputs(conv, &chunk);
 }
 
 static void stage_multiply(gpointer data, guint index, guint worker) {
@@ -453,7 +479,7 @@ static void stage_out(gpointer data, guint index, guint worker) {
   const Conv *conv = data;
   const gint64 group = index / STAGE_PARTS;
   const Chunk chunk = stage_chunk(conv, index % STAGE_PARTS, STAGE_PARTS);
-  store_any_tiles(conv, &chunk, group, stage_products(conv, group) + chunk.tile * LCIP_LANES);
+  store_tiles(conv, &chunk, group, stage_products(conv, group) + chunk.tile * LCIP_LANES);
 }
 
 static void run_staged(Conv *conv, LcipTeam *team) {
@@ -466,8 +492,7 @@ static void run_staged(Conv *conv, LcipTeam *team) {
   lcip_team_run(team, (guint)(p->groups * STAGE_PARTS), stage_out, conv);
 }
 
-/* The tile's size is that for which the weights were prepared, whatever the actual shapes; and the
- * way is that for which there is scratch. */
+/* The way is that for which there is scratch, whatever the actual shapes. */
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Conv conv = {.call = call};
   LcipWinograd *p = &conv.plan, planned;
@@ -494,8 +519,13 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   return TRUE;
 }
 
-const LcipKernel LCIP_ISA_KERNEL(conv_winograd_blocked) = {
-    .name = LCIP_ISA_NAME("conv-winograd-blocked"),
+#define WINOGRAD_KERNEL(tile) WINOGRAD_KERNEL_OF(tile)
+#define WINOGRAD_KERNEL_OF(tile) LCIP_ISA_KERNEL(conv_winograd##tile##_blocked)
+#define WINOGRAD_NAME(tile) WINOGRAD_NAME_OF(tile)
+#define WINOGRAD_NAME_OF(tile) LCIP_ISA_NAME("conv-winograd" #tile "-blocked")
+
+const LcipKernel WINOGRAD_KERNEL(WINOGRAD_TILE) = {
+    .name = WINOGRAD_NAME(WINOGRAD_TILE),
     .family = "blocked",
     .device = LCIP_DEVICE_CPU,
     .operators = (const char *const[]){"Conv", NULL},
@@ -505,6 +535,7 @@ const LcipKernel LCIP_ISA_KERNEL(conv_winograd_blocked) = {
     .inplace = TRUE,
     .prepared_inputs = 1 << 1 | 1 << 2,
     .supports = supports,
+    .estimate = estimate,
     .scratch_bytes = scratch_bytes,
     .prepare = prepare,
     .run = run,
