@@ -9,6 +9,8 @@
  * are too large for the reference kernel. */
 
 #define SEED 20260202u
+/* Larger ones differ in their number of pixels alone. */
+#define MAX_FLOPS 4e8
 
 typedef struct {
   const ConvShape *shape;
@@ -144,10 +146,17 @@ static void test_shape(gconstpointer data) {
   oracle_clear(&o);
 }
 
+static gboolean is_small(const ConvShape *s) {
+  return 2.0 * s->c / s->group * s->oc * s->kh * s->kw * s->size * s->size <=
+         MAX_FLOPS * s->stride * s->stride;
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   for (guint i = 0; i < G_N_ELEMENTS(conv_shapes); i++) {
     const ConvShape *s = &conv_shapes[i];
+    if (!is_small(s))
+      continue;
     g_autofree char *path =
         g_strdup_printf("/onednn/%s/%dx%d-%d-k%dx%d-s%d-g%d%s", s->network, s->c, s->size, s->oc,
                         s->kh, s->kw, s->stride, s->group, s->add ? "-add" : "");

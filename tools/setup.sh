@@ -7,6 +7,11 @@ set -eu
 
 role=${1:-build}
 
+# For the tests on an emulated ARM processor; left out where they can't be had.
+aarch64_packages="gcc-aarch64-linux-gnu qemu-user-static libc6-dev:arm64 libglib2.0-dev:arm64
+  libxml2-dev:arm64 libjson-glib-dev:arm64 libopenblas-dev:arm64 ocl-icd-opencl-dev:arm64
+  libpng-dev:arm64 libjpeg-dev:arm64"
+
 build_packages="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libglib2.0-dev-bin
   libxml2-dev libxml2-utils libjson-glib-dev libopenblas-dev ocl-icd-opencl-dev libpng-dev libjpeg-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
@@ -35,9 +40,9 @@ has_opencl_driver() {
   return 1
 }
 
-# Packages of the list that dpkg does not have installed, on one line.
-missing_packages() {
-  for package in $packages; do
+# Packages of a list that dpkg does not have installed, on one line.
+not_installed() {
+  for package in $1; do
     status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || status=
     # Several architectures of one package are told one after the other.
     case $status in
@@ -45,7 +50,25 @@ missing_packages() {
     *) printf '%s ' "$package" ;;
     esac
   done
+}
+
+missing_packages() {
+  not_installed "$packages"
   has_opencl_driver || printf 'pocl-opencl-icd '
+}
+
+# Debian has all architectures on one server; Ubuntu does not.
+setup_aarch64() {
+  [ "$(dpkg --print-architecture)" = amd64 ] && grep -qx 'ID=debian' /etc/os-release || return 0
+  missing=$(not_installed "$aarch64_packages")
+  [ -n "$missing" ] || return 0
+  if ! dpkg --print-foreign-architectures | grep -qx arm64; then
+    "$@" dpkg --add-architecture arm64
+  fi
+  "$@" apt-get update || true
+  # shellcheck disable=SC2086 # a list of words
+  "$@" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing ||
+    echo "The tests for 64-bit ARM are left out: these packages could not be installed: $missing" >&2
 }
 
 # Where there is no dpkg: what can be seen without knowing the packages' names.
@@ -103,13 +126,13 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 fi
 
 missing=$(missing_packages)
-[ -n "$missing" ] || exit 0
 missing=${missing% }
-
 if [ "$(id -u)" = 0 ]; then
-  install_packages env
+  [ -z "$missing" ] || install_packages env
+  [ "$role" != ci ] || setup_aarch64 env
   exit 0
 fi
+[ -n "$missing" ] || exit 0
 
 echo "LCIP needs packages that are not installed. To install them:" >&2
 echo "  sudo apt-get install --no-install-recommends $missing" >&2

@@ -5,12 +5,15 @@
 #include <string.h>
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 /* Vectors for the family "blocked". Each of its files is compiled once per instruction set with
- * LCIP_ISA (a suffix), LCIP_ISA_NEEDS, LCIP_BLOCK (channels of a block) and LCIP_LANES (floats of a
- * vector) set by the build. Everything here and there is static: a function of the linker's choice
- * must never be one compiled for a processor that this machine does not have. */
+ * LCIP_ISA (a suffix), LCIP_ISA_NEEDS, LCIP_BLOCK (channels of a block), LCIP_LANES (floats of a
+ * vector) and LCIP_ROWS (pixels of a product in registers) set by the build. Everything here and
+ * there is static: a function of the linker's choice must never be one compiled for a processor
+ * that this machine does not have. */
 
 #if LCIP_BLOCK == 16
 #define LCIP_BLOCK_FORMAT LCIP_FORMAT_NCHW16C
@@ -59,6 +62,19 @@ LCIP_INLINE vf v_set1(float x) {
 #endif
 }
 
+/* Products of a pixel's channels with weights. NEON multiplies by an element of a vector, so it
+ * reads V_CHANNELS channels of a pixel with one load; the others broadcast each from memory. */
+#if defined(__ARM_NEON)
+#define V_CHANNELS LCIP_LANES
+#else
+#define V_CHANNELS 1
+#endif
+
+/* @sum + channel @k of @x times @w; @n channels in @x, the same in all lanes when one. */
+LCIP_INLINE vf v_multiply_channel(vf sum, vf x, const int n, const int k, vf w) {
+  return sum + (n > 1 ? v_set1(x[k]) : x) * w;
+}
+
 LCIP_INLINE vf v_select(vi mask, vf yes, vf no) {
   return (vf)((mask & (vi)yes) | (~mask & (vi)no));
 }
@@ -69,6 +85,8 @@ LCIP_INLINE vf v_max(vf bound, vf x) {
   return (vf)_mm512_max_ps((__m512)bound, (__m512)x);
 #elif defined(__AVX2__) && LCIP_LANES == 8
   return (vf)_mm256_max_ps((__m256)bound, (__m256)x);
+#elif defined(__ARM_NEON)
+  return (vf)vmaxq_f32((float32x4_t)bound, (float32x4_t)x);
 #else
   return v_select(bound > x, bound, x);
 #endif
@@ -79,6 +97,8 @@ LCIP_INLINE vf v_min(vf bound, vf x) {
   return (vf)_mm512_min_ps((__m512)bound, (__m512)x);
 #elif defined(__AVX2__) && LCIP_LANES == 8
   return (vf)_mm256_min_ps((__m256)bound, (__m256)x);
+#elif defined(__ARM_NEON)
+  return (vf)vminq_f32((float32x4_t)bound, (float32x4_t)x);
 #else
   return v_select(bound < x, bound, x);
 #endif

@@ -10,49 +10,74 @@
  * sums as registers allow, so that the multiply-add units never wait for a result. Weights are
  * packed in the order of use.
  *
- * Padding and strides never reach the micro-kernel: the part of the input that a chunk of output
- * rows needs is first copied to scratch, with zeros around it and columns sorted by their remainder
- * modulo the stride, so that neighbouring output pixels are neighbours in memory. A 1x1 convolution
- * with stride 1 reads the input where it is, as one long row. A first layer with few channels reads
- * a dense input; its copy is planar. Narrow groups, several of which share a block of channels, are
- * computed block by block: instead of a broadcast each lane gets the value of its own group. */
+ * Padding at the sides and strides never reach the micro-kernel: the part of the input that a chunk
+ * of output rows needs is first copied to scratch, with zeros around it and columns sorted by their
+ * remainder modulo the stride, so that neighbouring output pixels are neighbours in memory. Rows of
+ * the window outside of the image are left out; a window of one row is transposed for this, and
+ * then columns are left out. A 1x1 convolution with stride 1 reads the input where it is, as one
+ * long row. A first layer with few channels reads a dense input; its copy is planar. Narrow groups,
+ * several of which share a block of channels, are computed block by block: instead of a broadcast
+ * each lane gets the value of its own group. */
 
-/* Registers: PIXELS x 2 sums, 2 of weights, 1 broadcast. */
-#if defined(__AVX512F__) || defined(__aarch64__)
-#define PIXELS 14
-#else
-#define PIXELS 6
-#endif
+#define PIXELS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of one tile */
 
 enum {
   MAX_KERNEL_WIDTH = 32,
   MAX_DENSE_CHANNELS = 4,
-  TILE_BUDGET_ELEMS = 64 * 1024, /* copied input of a chunk: a quarter of a usual L2 cache */
+  FLAT_BUDGET_ELEMS = 64 * 1024,  /* input of a chunk: a quarter of a usual L2 cache */
+  COPY_BUDGET_ELEMS = 128 * 1024, /* copied input of a chunk */
+  CACHE_ELEMS = 192 * 1024,       /* copied rows and weights in use: most of an L2 cache */
   MIN_CHUNKS = 32,
 };
 /* 20 us on one core: well above what handing out a chunk costs. */
 static const double CHUNK_FLOPS = 2e6;
 
+/* Estimated costs in multiply-adds of one vector: of copying one; of a float of the weights from a
+ * cache that all cores share; of handing out a chunk. */
+static const double COPY_COST = 4, WEIGHT_COST = 0.5, CHUNK_COST = 2000;
+
 /* What a micro-kernel reads and writes. @x: the first pixel's first value; blocks are @x_block
- * apart, rows of the window @x_row, its columns at @taps. @vec_stride: from the first to the second
- * vector of a pixel in @out and @side. All in elements. @width, @lanes: of narrow groups, the k-th
- * vector of @lanes says which lane's value goes where. */
+ * apart, rows of the window @x_row, its columns at @taps. Rows [ky, ky_end) of its @kh are used.
+ * From the first to the second vector of a pixel in @out and @side it is @vec_stride, to the next
+ * pixel @out_step. All in elements. @width, @lanes: of narrow groups, the k-th vector of @lanes
+ * says which lane's value goes where. */
 typedef struct {
   const float *x, *w, *bias, *side;
   float *out;
   int width;
   const gint32 *lanes;
-  gsize x_block, x_row, vec_stride;
+  gsize x_block, x_row, vec_stride, out_step;
   const gsize *taps;
-  gint64 n_blocks, last_depth, kh, kw;
+  gint64 n_blocks, last_depth, kh, kw, ky, ky_end;
   float lo, hi;
 } Micro;
+
+/* Adds the products of @channels channels, at @x of pixels @step apart. */
+LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, const int pixels,
+                          const int vecs, const int step, const int channels) {
+  vf read[PIXELS];
+  LCIP_UNROLL
+  for (int i = 0; i < pixels && channels > 1; i++)
+    read[i] = v_load(x + i * step);
+  LCIP_UNROLL
+  for (int k = 0; k < channels; k++, w += vecs * LCIP_LANES) {
+    const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
+    LCIP_UNROLL
+    for (int i = 0; i < pixels; i++) {
+      const vf value = channels > 1 ? read[i] : v_set1(x[i * step]);
+      sum[i][0] = v_multiply_channel(sum[i][0], value, channels, k, w0);
+      if (vecs > 1)
+        sum[i][1] = v_multiply_channel(sum[i][1], value, channels, k, w1);
+    }
+  }
+}
 
 /* One tile: @pixels x @vecs vectors. @dense: a block of the input is one channel. */
 LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
                             const gboolean dense) {
-  const int step = dense ? 1 : LCIP_BLOCK;
+  const int step = dense ? 1 : LCIP_BLOCK, channels = dense ? 1 : V_CHANNELS;
+  const int width = vecs * LCIP_LANES;
   vf sum[PIXELS][2];
   const float *w = m->w;
   LCIP_UNROLL
@@ -63,20 +88,14 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   }
   for (gint64 b = 0; b < m->n_blocks; b++) {
     const gint64 depth = dense ? 1 : b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
-    for (gint64 ky = 0; ky < m->kh; ky++)
+    w += m->ky * m->kw * depth * width;
+    for (gint64 ky = m->ky; ky < m->ky_end; ky++)
       for (gint64 kx = 0; kx < m->kw; kx++) {
         const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
-        for (gint64 k = 0; k < depth; k++, x++, w += vecs * LCIP_LANES) {
-          const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
-          LCIP_UNROLL
-          for (int i = 0; i < pixels; i++) {
-            const vf value = v_set1(x[i * step]);
-            sum[i][0] += value * w0;
-            if (vecs > 1)
-              sum[i][1] += value * w1;
-          }
-        }
+        for (gint64 k = 0; k < depth; k += channels, x += channels, w += channels * width)
+          multiply(sum, x, w, pixels, vecs, step, channels);
       }
+    w += (m->kh - m->ky_end) * m->kw * depth * width;
   }
   const float *side = m->side;
   float *out = m->out;
@@ -84,7 +103,7 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
   LCIP_UNROLL
   for (int i = 0; i < pixels; i++) {
-    const int at = i * LCIP_BLOCK;
+    const gsize at = (gsize)i * m->out_step;
     const vf y0 = side ? sum[i][0] + v_load(side + at) : sum[i][0];
     v_store(out + at, v_min(hi, v_max(lo, y0)));
     if (vecs > 1) {
@@ -103,7 +122,8 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
     LCIP_UNROLL
     for (int i = 0; i < pixels; i++)
       sum[i] = v_load(m->bias + v * LCIP_LANES);
-    for (gint64 ky = 0; ky < m->kh; ky++)
+    w += m->ky * m->kw * m->width * LCIP_BLOCK;
+    for (gint64 ky = m->ky; ky < m->ky_end; ky++)
       for (gint64 kx = 0; kx < m->kw; kx++) {
         const float *from = m->x + (gsize)ky * m->x_row + m->taps[kx] + v * LCIP_LANES;
         LCIP_UNROLL
@@ -121,7 +141,7 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
     const gsize at = (gsize)v * m->vec_stride;
     LCIP_UNROLL
     for (int i = 0; i < pixels; i++) {
-      const gsize here = at + (gsize)i * LCIP_BLOCK;
+      const gsize here = at + (gsize)i * m->out_step;
       const vf y = m->side ? sum[i] + v_load(m->side + here) : sum[i];
       v_store(m->out + here, v_min(hi, v_max(lo, y)));
     }
@@ -149,6 +169,8 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
 
 #if PIXELS == 14
 #define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
+#elif PIXELS == 8
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
 #else
 #define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
 #endif
@@ -163,18 +185,20 @@ static void (*const narrow_micros[PIXELS])(const Micro *) = {MICRO_EACH(NARROW_E
 /* ---- the convolution's shape ---- */
 
 /* Shapes and splits of one call. @c, @oc, @blocks, @out_blocks and @tiles are those of one of
- * @groups; @tiles counts register tiles of GROUP channels, @depth the channels of an input block.
- * Groups of less than a block, @width channels each, count as groups of a whole block, the last of
- * which may be cut: there are @all_oc channels. The copy of the input has @copy_cols pixels per
- * remainder. */
+ * @groups; @tiles counts register tiles of GROUP channels, @depth the channels of an input block,
+ * @packed_c those of the packed weights: whole reads of channels, with zeros. Groups of less than a
+ * block, @width channels each, count as groups of a whole block, the last of which may be cut:
+ * there are @all_oc channels. The copy of the input has @copy_cols pixels per remainder.
+ * @transposed: rows are the images' columns; rows and columns of the input are @in_row and @in_col
+ * elements apart, those of the output @out_row and @out_col. */
 typedef struct {
   LcipPlaneWindow win;
   gint64 n, groups, c, h, w, oc, oh, ow, all_oc;
   int width; /* 0: the groups are not narrow */
-  gint64 blocks, depth, out_blocks, tiles, taps_per_output;
-  gboolean dense, flat;
+  gint64 blocks, depth, packed_c, out_blocks, tiles, taps_per_output;
+  gboolean dense, flat, transposed;
   gint64 chunk_rows, chunk_cols, row_chunks, col_chunks, tile_chunks, tiles_in_chunk;
-  gint64 copy_cols, copy_rows, copy_phases;
+  gint64 copy_cols, copy_rows, copy_phases, in_row, in_col, out_row, out_col;
   gsize taps[MAX_KERNEL_WIDTH];
 } Shape;
 
@@ -211,32 +235,68 @@ static void plan_copy(Shape *s) {
   }
 }
 
-/* Rows (pixels where flat) of a chunk: worth a worker's while, small enough for its L2 cache. */
-static gint64 chunk_length(const Shape *s, gint64 length, double flops) {
-  gint64 size = MAX((gint64)(CHUNK_FLOPS / flops) + 1, divide_up(length * s->n, MIN_CHUNKS));
-  if (s->flat) {
-    const gint64 most = MAX(1, TILE_BUDGET_ELEMS / (s->c * PIXELS));
-    return MIN(divide_up(size, PIXELS), most) * PIXELS;
-  }
-  size = MIN(size, length);
-  while (size > 1 && copied_rows(s, size) * copy_row_elems(s) > TILE_BUDGET_ELEMS)
-    size--;
-  return divide_up(length, divide_up(length, size));
+/* Pixels of a chunk of a flat convolution: worth a worker's while, small enough for its L2 cache.
+ */
+static gint64 flat_length(const Shape *s, double flops) {
+  const gint64 size = MAX((gint64)(CHUNK_FLOPS / flops) + 1, divide_up(s->ow * s->n, MIN_CHUNKS));
+  const gint64 most = MAX(1, FLAT_BUDGET_ELEMS / (s->c * PIXELS));
+  return MIN(divide_up(size, PIXELS), most) * PIXELS;
 }
 
-/* Where rows give few chunks, output channels are split too. Each result is computed in one chunk
- * by the same additions in the same order, whatever the split. */
-static void plan_chunks(Shape *s) {
-  const gint64 length = s->flat ? s->ow : s->oh;
-  const double flops = 2.0 * (double)(s->taps_per_output * s->oc * (s->flat ? 1 : s->ow));
-  const gint64 size = MIN(chunk_length(s, length, flops), length);
-  s->chunk_cols = s->flat ? size : s->ow;
-  s->chunk_rows = s->flat ? 1 : size;
+/* Where pixels give few chunks, output channels are split too. */
+static void plan_flat_chunks(Shape *s) {
+  const double flops = 2.0 * (double)(s->taps_per_output * s->oc);
+  s->chunk_cols = MIN(flat_length(s, flops), s->ow);
+  s->chunk_rows = s->row_chunks = 1;
   s->col_chunks = divide_up(s->ow, s->chunk_cols);
-  s->row_chunks = divide_up(s->oh, s->chunk_rows);
-  const gint64 so_far = s->n * s->groups * s->col_chunks * s->row_chunks;
-  const gint64 want = MIN((gint64)(flops * (double)size / CHUNK_FLOPS), MIN_CHUNKS / so_far);
+  const gint64 so_far = s->n * s->groups * s->col_chunks;
+  const gint64 want =
+      MIN((gint64)(flops * (double)s->chunk_cols / CHUNK_FLOPS), MIN_CHUNKS / so_far);
   s->tiles_in_chunk = divide_up(s->tiles, CLAMP(want, 1, s->tiles));
+}
+
+/* Estimated time of a chunk of @rows and @tiles. Weights of a tile are used once for each row. */
+static double chunk_cost(const Shape *s, gint64 rows, gint64 tiles) {
+  const gint64 weights = s->taps_per_output * GROUP;
+  const gint64 copied = copied_rows(s, 1) * copy_row_elems(s);
+  const gint64 reads = weights + copied > CACHE_ELEMS ? rows : 1;
+  return CHUNK_COST + 2.0 * (double)(s->taps_per_output * s->ow * rows * tiles) +
+         COPY_COST * (double)(copied_rows(s, rows) * copy_row_elems(s) / LCIP_LANES) +
+         WEIGHT_COST * (double)(weights * reads * tiles);
+}
+
+/* The split that should end first: the workers take chunks in turn, and one of them comes last. */
+static void plan_row_chunks(Shape *s, guint workers) {
+  double least = G_MAXDOUBLE;
+  for (gint64 rows = s->oh;; rows = divide_up(rows, 2)) {
+    for (gint64 tiles = s->tiles;; tiles = divide_up(tiles, 2)) {
+      const gint64 splits = divide_up(s->oh, rows) * divide_up(s->tiles, tiles);
+      const double chunks = (double)(s->n * s->groups * splits), one = chunk_cost(s, rows, tiles);
+      const double cost = one * (workers > 1 ? chunks / workers + 1 : chunks);
+      const gboolean fits = copied_rows(s, rows) * copy_row_elems(s) <= COPY_BUDGET_ELEMS;
+      if (cost < least && (fits || rows == 1)) {
+        least = cost;
+        s->chunk_rows = rows;
+        s->tiles_in_chunk = tiles;
+      }
+      if (tiles == 1)
+        break;
+    }
+    if (rows == 1)
+      break;
+  }
+  s->chunk_cols = s->ow;
+  s->col_chunks = 1;
+  s->row_chunks = divide_up(s->oh, s->chunk_rows);
+}
+
+/* Each result is computed in one chunk by the same additions in the same order, whatever the split.
+ */
+static void plan_chunks(Shape *s, guint workers) {
+  if (s->flat)
+    plan_flat_chunks(s);
+  else
+    plan_row_chunks(s, workers);
   s->tile_chunks = divide_up(s->tiles, s->tiles_in_chunk);
   s->copy_rows = copied_rows(s, s->chunk_rows);
 }
@@ -250,9 +310,36 @@ static int narrow_width(const LcipShape *in, const LcipShape *weights) {
              : 0;
 }
 
+static void swap(gint64 *a, gint64 *b) {
+  const gint64 old = *a;
+  *a = *b;
+  *b = old;
+}
+
+static void transpose(Shape *s) {
+  LcipPlaneWindow *w = &s->win;
+  gint64 *const pairs[] = {w->kernel, w->stride, w->dilation, w->pad_begin, w->pad_end};
+  for (guint i = 0; i < G_N_ELEMENTS(pairs); i++)
+    swap(&pairs[i][0], &pairs[i][1]);
+  swap(&s->h, &s->w);
+  swap(&s->oh, &s->ow);
+  swap(&s->in_row, &s->in_col);
+  swap(&s->out_row, &s->out_col);
+}
+
+static void set_strides(Shape *s) {
+  s->in_col = s->depth;
+  s->in_row = s->w * s->depth;
+  s->out_col = LCIP_BLOCK;
+  s->out_row = s->ow * LCIP_BLOCK;
+  s->transposed = !s->dense && s->win.kernel[0] == 1 && s->win.kernel[1] > 1;
+  if (s->transposed)
+    transpose(s);
+}
+
 /* @in, @out: actual n, c, h, w. Weights are oc, c / groups, kh, kw. */
 static gboolean shape_init(Shape *s, const LcipStep *step, const LcipShape *in,
-                           const LcipShape *out, gboolean dense, GError **error) {
+                           const LcipShape *out, gboolean dense, guint workers, GError **error) {
   const LcipShape *weights = &step->inputs[1].shape;
   *s = (Shape){.n = in->dims[0], .h = in->dims[2], .w = in->dims[3], .dense = dense};
   if (!lcip_plane_window_init(&s->win, LCIP_WINDOW_CONV, step, in, error))
@@ -268,14 +355,16 @@ static gboolean shape_init(Shape *s, const LcipStep *step, const LcipShape *in,
   s->blocks = divide_up(s->c, s->depth);
   s->out_blocks = divide_up(s->oc, LCIP_BLOCK);
   s->tiles = divide_up(s->out_blocks * LCIP_BLOCK, GROUP);
-  s->taps_per_output = weights->dims[1] * s->win.kernel[0] * s->win.kernel[1];
+  s->packed_c = dense ? s->c : divide_up(s->c, V_CHANNELS) * V_CHANNELS;
+  s->taps_per_output = (s->width ? s->width : s->packed_c) * s->win.kernel[0] * s->win.kernel[1];
   s->flat = is_flat(s);
   if (s->flat) {
     s->ow *= s->oh;
     s->oh = 1;
   }
+  set_strides(s);
   plan_copy(s);
-  plan_chunks(s);
+  plan_chunks(s, workers);
   return TRUE;
 }
 
@@ -330,7 +419,7 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
 static gboolean plan_shape(Shape *s, const LcipStep *step, const LcipPortFormats *formats,
                            GError **error) {
   return shape_init(s, step, &step->inputs[0].shape, &step->outputs[0].shape,
-                    formats->inputs[0] == LCIP_FORMAT_DENSE, error);
+                    formats->inputs[0] == LCIP_FORMAT_DENSE, 1, error);
 }
 
 /* Elements of the copy that one worker needs, for any actual shape up to the planned one: a chunk
@@ -340,7 +429,7 @@ static gsize copy_elems(const Shape *s) {
     return 0;
   const gint64 row = copy_row_elems(s);
   const gint64 all = copied_rows(s, s->oh) * row;
-  return (gsize)MAX(copied_rows(s, 1) * row, MIN(all, TILE_BUDGET_ELEMS)) + LCIP_BLOCK;
+  return (gsize)MAX(copied_rows(s, 1) * row, MIN(all, COPY_BUDGET_ELEMS)) + LCIP_BLOCK;
 }
 
 static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
@@ -364,10 +453,10 @@ static void pack_group(const Shape *s, const float *w, float *packed) {
   for (gint64 tile = 0; tile < s->tiles; tile++)
     for (gint64 block = 0; block < s->blocks; block++)
       for (gint64 pixel = 0; pixel < pixels; pixel++)
-        for (gint64 c = block * s->depth; c < MIN(s->c, (block + 1) * s->depth); c++)
+        for (gint64 c = block * s->depth; c < MIN(s->packed_c, (block + 1) * s->depth); c++)
           for (gint64 lane = 0; lane < tile_vecs(s, tile) * LCIP_LANES; lane++) {
             const gint64 oc = tile * GROUP + lane;
-            *packed++ = oc < s->oc ? w[(oc * s->c + c) * pixels + pixel] : 0.0f;
+            *packed++ = oc < s->oc && c < s->c ? w[(oc * s->c + c) * pixels + pixel] : 0.0f;
           }
 }
 
@@ -403,7 +492,8 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
     if (s.width)
       pack_narrow(&s, (gint64)g, w, packed + g * weights);
     else
-      pack_group(&s, w + g * (gsize)(s.oc * s.taps_per_output), packed + g * weights);
+      pack_group(&s, w + g * (gsize)(s.oc * s.c * s.win.kernel[0] * s.win.kernel[1]),
+                 packed + g * weights);
     if (bias)
       memcpy(packed + weights * groups + biases * g, bias + g * (gsize)s.oc,
              (gsize)MIN(s.oc, s.all_oc - (gint64)g * s.oc) * sizeof(float));
@@ -451,6 +541,27 @@ static Chunk chunk_find(const Shape *s, guint index) {
   return c;
 }
 
+/* @n pixels of @depth elements, @stride elements apart in @from. */
+LCIP_INLINE void copy_pixels(const float *from, gint64 n, const gint64 stride, float *to,
+                             const int depth) {
+  for (gint64 i = 0; i < n; i++)
+    for (int k = 0; k < depth; k++)
+      to[i * depth + k] = from[i * stride + k];
+}
+
+/* The strides of first layers get loops of their own, for the compiler to make vectors of. */
+LCIP_INLINE void copy_columns(const float *from, gint64 n, gint64 stride, float *to,
+                              const int depth) {
+  if (stride == depth)
+    memcpy(to, from, (gsize)(n * depth) * sizeof(float));
+  else if (depth == 1 && stride == 2)
+    copy_pixels(from, n, 2, to, 1);
+  else if (depth == 1 && stride == 4)
+    copy_pixels(from, n, 4, to, 1);
+  else
+    copy_pixels(from, n, stride, to, depth);
+}
+
 /* Copies of row @from (NULL: outside) the columns with remainder @phase; outside are zeros. */
 LCIP_INLINE void copy_phase(const Shape *s, const float *from, gint64 phase, float *to,
                             const int depth) {
@@ -460,13 +571,9 @@ LCIP_INLINE void copy_phase(const Shape *s, const float *from, gint64 phase, flo
   end = MIN(end, s->copy_cols);
   begin = MIN(begin, end);
   memset(to, 0, (gsize)(begin * depth) * sizeof(float));
-  if (stride == 1 && end > begin)
-    memcpy(to + begin * depth, from + (begin + first) * depth,
-           (gsize)((end - begin) * depth) * sizeof(float));
-  else
-    for (gint64 i = begin; i < end; i++)
-      for (int k = 0; k < depth; k++)
-        to[i * depth + k] = from[(i * stride + first) * depth + k];
+  if (end > begin)
+    copy_columns(from + (begin * stride + first) * s->in_col, end - begin, stride * s->in_col,
+                 to + begin * depth, depth);
   memset(to + end * depth, 0, (gsize)((s->copy_cols - end) * depth) * sizeof(float));
 }
 
@@ -493,7 +600,7 @@ static void copy_input(const Conv *conv, const Chunk *chunk, float *copy) {
         continue;
       const gint64 y = chunk->y * s->win.stride[0] - s->win.pad_begin[0] + row;
       const gboolean inside = y >= 0 && y < s->h;
-      const float *from = inside ? in + (gsize)b * plane + (gsize)(y * s->w * s->depth) : NULL;
+      const float *from = inside ? in + (gsize)b * plane + (gsize)(y * s->in_row) : NULL;
       for (gint64 phase = 0; phase < s->copy_phases; phase++) {
         float *to = copy + (gsize)((b * s->copy_rows + row) * s->copy_phases + phase) * run;
         if (s->dense)
@@ -507,10 +614,13 @@ static void copy_input(const Conv *conv, const Chunk *chunk, float *copy) {
 /* Epilogues on a tile that lies raw in @raw, from there to @at in the output. */
 static void finish_tile(const Conv *conv, float *raw, gint64 pixels, int vecs, gsize at,
                         gsize vec_stride, gint64 channels_left) {
-  for (int v = 0; v < vecs; v++)
-    v_tail_store(&conv->tail, conv->call, raw + v * PIXELS * LCIP_BLOCK, (int)pixels,
-                 at + (gsize)v * vec_stride,
-                 v_lanes_below((int)CLAMP(channels_left - v * LCIP_LANES, 0, LCIP_LANES)));
+  const int run = conv->s.transposed ? 1 : (int)pixels;
+  for (int v = 0; v < vecs; v++) {
+    const vi mask = v_lanes_below((int)CLAMP(channels_left - v * LCIP_LANES, 0, LCIP_LANES));
+    for (gint64 i = 0; i < pixels; i += run)
+      v_tail_store(&conv->tail, conv->call, raw + (v * PIXELS + i) * LCIP_BLOCK, run,
+                   at + (gsize)(i * conv->s.out_col) + (gsize)v * vec_stride, mask);
+  }
 }
 
 /* Runs @m on one tile: epilogues in registers where they are simple, else from a raw copy. */
@@ -533,6 +643,7 @@ static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize 
   Micro to_raw = *m;
   to_raw.out = raw;
   to_raw.vec_stride = PIXELS * LCIP_BLOCK;
+  to_raw.out_step = LCIP_BLOCK;
   micro(&to_raw);
   finish_tile(conv, raw, pixels, vecs, at, m->vec_stride, channels_left);
 }
@@ -541,7 +652,14 @@ static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize 
 static gsize out_offset(const Shape *s, const Chunk *chunk, gint64 tile, gint64 y, gint64 x) {
   const gint64 first = (chunk->n * s->groups + chunk->group) * s->out_blocks;
   const gint64 block = first + tile * 2 / LCIP_BLOCK_VECS;
-  return (gsize)(((block * s->oh + y) * s->ow + x) * LCIP_BLOCK);
+  return (gsize)(block * s->oh * s->ow * LCIP_BLOCK + y * s->out_row + x * s->out_col);
+}
+
+/* Leaves out the rows of the window that lie above or below the image for output row @y. */
+static void set_window_rows(const Shape *s, gint64 y, Micro *m) {
+  const gint64 top = y * s->win.stride[0] - s->win.pad_begin[0], dilation = s->win.dilation[0];
+  m->ky = top < 0 ? MIN(divide_up(-top, dilation), m->kh) : 0;
+  m->ky_end = CLAMP(divide_up(s->h - top, dilation), m->ky, m->kh);
 }
 
 /* All pixels of @chunk for one tile of channels; rows of output read @row_elems apart. */
@@ -550,13 +668,15 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
   const Shape *s = &conv->s;
   const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
   const gint64 channels = MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP;
-  for (gint64 y = chunk->y; y < chunk->y_end; y++)
+  for (gint64 y = chunk->y; y < chunk->y_end; y++) {
+    set_window_rows(s, y, m);
     for (gint64 part = 0; part < parts; part++) {
       const gint64 begin = cols * part / parts, end = cols * (part + 1) / parts;
       m->x = source + (gsize)(y - chunk->y) * row_elems + begin * s->depth;
       run_tile(conv, m, end - begin, tile_vecs(s, tile),
                out_offset(s, chunk, tile, y, chunk->x + begin), channels);
     }
+  }
 }
 
 static void run_chunk(gpointer data, guint index, guint worker) {
@@ -576,9 +696,10 @@ static void run_chunk(gpointer data, guint index, guint worker) {
   Micro m = {.x_block = s->flat ? plane : (gsize)s->copy_rows * row,
              .x_row = row * (gsize)s->win.dilation[0],
              .vec_stride = LCIP_BLOCK_VECS > 1 ? LCIP_LANES : (gsize)(s->oh * s->ow * LCIP_BLOCK),
+             .out_step = (gsize)s->out_col,
              .taps = s->taps,
              .n_blocks = s->blocks,
-             .last_depth = s->c - (s->blocks - 1) * s->depth,
+             .last_depth = s->packed_c - (s->blocks - 1) * s->depth,
              .kh = s->win.kernel[0],
              .kw = s->win.kernel[1],
              .width = s->width,
@@ -600,7 +721,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Shape planned;
   if (!plan_shape(&planned, call->step, &formats, error) ||
       !shape_init(&conv.s, call->step, &call->inputs[0].shape, &call->outputs[0].shape, dense,
-                  error))
+                  lcip_team_size(team), error))
     return FALSE;
   const char *reason = NULL;
   if (!lcip_tail_init(&conv.tail, call->step, &reason)) {

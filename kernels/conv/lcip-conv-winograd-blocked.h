@@ -20,12 +20,7 @@
  * each frequency multiplied for all tiles, then all is transformed back; so each weight is read
  * once. */
 
-/* Registers as in direct convolution: ROWS x 2 sums, 2 of weights, 1 broadcast. */
-#if defined(__AVX512F__) || defined(__aarch64__)
-#define ROWS 14
-#else
-#define ROWS 6
-#endif
+#define ROWS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of a micro-kernel */
 
 enum {
@@ -38,7 +33,7 @@ enum { STAGE_PARTS = 2 };
 /* Fewer channels than this make transforms dearer than the products they save. */
 enum { MIN_CHANNELS = 16 };
 
-static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, ROWS};
+static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, ROWS, V_CHANNELS};
 
 /* ---- support and preparation ---- */
 
@@ -226,6 +221,29 @@ typedef struct {
   gint64 c;
 } Micro;
 
+/* Adds the products of V_CHANNELS channels. @next: weights to fetch meanwhile. */
+LCIP_INLINE void multiply_channels(vf sum[ROWS][2], const float *x, const float *w,
+                                   const float *next, const int tiles, const int vecs) {
+  vf read[ROWS];
+  LCIP_UNROLL
+  for (int i = 0; i < tiles && V_CHANNELS > 1; i++)
+    read[i] = v_load(x + i * LCIP_BLOCK);
+  LCIP_UNROLL
+  for (int k = 0; k < V_CHANNELS; k++, w += vecs * LCIP_LANES, next += vecs * LCIP_LANES) {
+    const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
+    __builtin_prefetch(next, 0, 2);
+    if (vecs * LCIP_LANES > CACHE_LINE_ELEMS)
+      __builtin_prefetch(next + CACHE_LINE_ELEMS, 0, 2);
+    LCIP_UNROLL
+    for (int i = 0; i < tiles; i++) {
+      const vf value = V_CHANNELS > 1 ? read[i] : v_set1(x[i * LCIP_BLOCK]);
+      sum[i][0] = v_multiply_channel(sum[i][0], value, V_CHANNELS, k, w0);
+      if (vecs > 1)
+        sum[i][1] = v_multiply_channel(sum[i][1], value, V_CHANNELS, k, w1);
+    }
+  }
+}
+
 /* @tiles x @vecs sums over all input channels. */
 LCIP_INLINE void micro_body(const Micro *m, const int tiles, const int vecs) {
   vf sum[ROWS][2];
@@ -236,18 +254,10 @@ LCIP_INLINE void micro_body(const Micro *m, const int tiles, const int vecs) {
   for (gint64 done = 0; done < m->c; done += LCIP_BLOCK) {
     const float *x = m->x + (gsize)(done / LCIP_BLOCK) * m->x_block;
     const gint64 depth = MIN(LCIP_BLOCK, m->c - done);
-    for (gint64 k = 0; k < depth; k++, x++, w += vecs * LCIP_LANES, next += vecs * LCIP_LANES) {
-      const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
-      __builtin_prefetch(next, 0, 2);
-      if (vecs * LCIP_LANES > CACHE_LINE_ELEMS)
-        __builtin_prefetch(next + CACHE_LINE_ELEMS, 0, 2);
-      LCIP_UNROLL
-      for (int i = 0; i < tiles; i++) {
-        const vf value = v_set1(x[i * LCIP_BLOCK]);
-        sum[i][0] += value * w0;
-        if (vecs > 1)
-          sum[i][1] += value * w1;
-      }
+    for (gint64 k = 0; k < depth; k += V_CHANNELS, x += V_CHANNELS) {
+      multiply_channels(sum, x, w, next, tiles, vecs);
+      w += V_CHANNELS * vecs * LCIP_LANES;
+      next += V_CHANNELS * vecs * LCIP_LANES;
     }
   }
   LCIP_UNROLL
@@ -269,6 +279,8 @@ LCIP_INLINE void micro_body(const Micro *m, const int tiles, const int vecs) {
 
 #if ROWS == 14
 #define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
+#elif ROWS == 8
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
 #else
 #define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
 #endif
@@ -285,8 +297,8 @@ static int group_vecs(const LcipWinograd *p, gint64 group) {
 
 static const float *group_weights(const Conv *conv, gint64 group, gint64 freq) {
   const LcipWinograd *p = &conv->plan;
-  return conv->weights + group * GROUP * p->c * p->freqs +
-         freq * p->c * group_vecs(p, group) * LCIP_LANES;
+  return conv->weights + group * GROUP * p->packed_c * p->freqs +
+         freq * p->packed_c * group_vecs(p, group) * LCIP_LANES;
 }
 
 /* One frequency of the chunk's tiles; @next: the weights that will be used next. */
@@ -297,7 +309,7 @@ static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 
   Micro m = {.w = group_weights(conv, group, freq),
              .x_block = (gsize)(p->max_tiles * LCIP_BLOCK),
              .out_vec = (gsize)(p->max_tiles * LCIP_LANES),
-             .c = p->c};
+             .c = p->packed_c};
   for (gint64 part = 0; part < parts; part++) {
     const gint64 begin = chunk->n_tiles * part / parts;
     const gint64 end = chunk->n_tiles * (part + 1) / parts;

@@ -64,7 +64,7 @@ static void winograd_pack_channel(const LcipWinograd *p, const float *weights, g
       windows[i][lane] = (double)weights[((first + lane) * p->c + c) * 9 + i];
   winograd_transform_any(p->m, windows, freqs);
   for (int freq = 0; freq < p->freqs; freq++)
-    memcpy(packed + (freq * p->c + c) * width, freqs[freq], (gsize)width * sizeof(float));
+    memcpy(packed + (freq * p->packed_c + c) * width, freqs[freq], (gsize)width * sizeof(float));
 }
 
 /* OIHW @weights -> [group][freq][input channel][output channel in group]. */
@@ -73,6 +73,6 @@ static void winograd_pack(const LcipWinograd *p, const float *weights, float *pa
     const gint64 width = MIN(2, p->vecs - 2 * group) * LCIP_LANES;
     for (gint64 c = 0; c < p->c; c++)
       winograd_pack_channel(p, weights, group * WINOGRAD_WIDTH, c, width, packed);
-    packed += p->freqs * p->c * width;
+    packed += p->freqs * p->packed_c * width;
   }
 }

@@ -77,6 +77,7 @@ gboolean lcip_winograd_init(LcipWinograd *p, const LcipStep *step, const LcipSha
                       .blocks = divide_up(in->dims[1], isa->block)};
   p->vecs = divide_up(out->dims[1], isa->block) * (isa->block / isa->lanes);
   p->groups = divide_up(p->vecs, 2);
+  p->packed_c = divide_up(p->c, isa->channels) * isa->channels;
   set_tile(p, isa, m);
   return TRUE;
 }
@@ -170,7 +171,7 @@ gsize lcip_winograd_scratch_elems(const LcipWinograd *p, const LcipWinogradIsa *
 }
 
 gsize lcip_winograd_weight_elems(const LcipWinograd *p, const LcipWinogradIsa *isa) {
-  return (gsize)(p->vecs * isa->lanes * p->c * p->freqs);
+  return (gsize)(p->vecs * isa->lanes * p->packed_c * p->freqs);
 }
 
 gsize lcip_winograd_stage_stride(const LcipWinograd *p, const LcipWinogradIsa *isa) {

@@ -11,18 +11,20 @@ G_BEGIN_DECLS
 enum { LCIP_WINOGRAD_MAX_TILE = 6, LCIP_WINOGRAD_MAX_SIDE = LCIP_WINOGRAD_MAX_TILE + 2 };
 
 /** LcipWinogradIsa: @block: channels of a block of the format; @lanes: floats of a vector; @rows:
- * most tiles of the multiply micro-kernel, which computes two vectors of channels for each. */
+ * most tiles of the multiply micro-kernel, which computes two vectors of channels for each;
+ * @channels: input channels that it reads at once. */
 typedef struct {
-  int block, lanes, rows;
+  int block, lanes, rows, channels;
 } LcipWinogradIsa;
 
 /** LcipWinograd: shapes of one convolution. @m, @side: outputs and inputs of a tile along one axis;
  * @freqs: side * side. @blocks: input blocks; @vecs: output vectors; @groups: pairs of these.
- * @tiles: of all images. @max_tiles: the most that a chunk has; the scratch is laid out for it. */
+ * @packed_c: input channels of the weights, @c in whole reads. @tiles: of all images. @max_tiles:
+ * the most that a chunk has; the scratch is laid out for it. */
 typedef struct {
   gint64 n, c, h, w, oc, oh, ow, pad_y, pad_x;
   int m, side, freqs;
-  gint64 blocks, vecs, groups;
+  gint64 blocks, vecs, groups, packed_c;
   gint64 tile_rows, tile_cols, tiles, max_tiles;
 } LcipWinograd;
 
