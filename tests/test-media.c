@@ -158,6 +158,87 @@ static void test_jpeg(void) {
   }
 }
 
+/* tests/data/small.jpg with the tag Orientation, in either byte order, behind its first two bytes.
+ */
+static void save_oriented(const char *path, guint8 orientation, gboolean big_endian) {
+  static const guint8 segment[] = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0,    0, 'I', 'I',
+                                   42,   0,    8, 0,  0,   0,   1,   0,   0x12, 1, 3,   0,
+                                   1,    0,    0, 0,  0,   0,   0,   0,   0,    0, 0,   0};
+  static const guint8 big[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1};
+  g_autofree char *sample = sample_path("small.jpg"), *data = NULL;
+  gsize size;
+  g_assert_true(g_file_get_contents(sample, &data, &size, NULL));
+  g_autoptr(GByteArray) file = g_byte_array_new();
+  g_byte_array_append(file, (const guint8 *)data, 2);
+  g_byte_array_append(file, segment, sizeof segment);
+  if (big_endian)
+    memcpy(file->data + 12, big, sizeof big);
+  file->data[30 + big_endian] = orientation;
+  g_byte_array_append(file, (const guint8 *)data + 2, (guint)size - 2);
+  g_assert_true(g_file_set_contents(path, (const char *)file->data, (gssize)file->len, NULL));
+}
+
+/* EXIF says where row 0 and column 0 of what is stored are seen. */
+static void check_oriented(const LcipTensor *stored, const LcipTensor *shown, int orientation) {
+  static const struct {
+    gboolean swap, row_at_end, column_at_end;
+  } seen[] = {{0, 0, 0}, {0, 0, 1}, {0, 1, 1}, {0, 1, 0},
+              {1, 0, 0}, {1, 1, 0}, {1, 1, 1}, {1, 0, 1}};
+  const gint64 *in = lcip_tensor_get_shape(stored)->dims, *out = lcip_tensor_get_shape(shown)->dims;
+  const gboolean swap = seen[orientation - 1].swap;
+  g_assert_cmpint(out[0], ==, in[swap]);
+  g_assert_cmpint(out[1], ==, in[!swap]);
+  for (gint64 row = 0; row < in[0]; row++)
+    for (gint64 column = 0; column < in[1]; column++) {
+      const gint64 r = seen[orientation - 1].row_at_end ? in[0] - 1 - row : row;
+      const gint64 c = seen[orientation - 1].column_at_end ? in[1] - 1 - column : column;
+      g_assert_cmpmem((const guint8 *)lcip_tensor_get_data(stored) + (row * in[1] + column) * 3, 3,
+                      (const guint8 *)lcip_tensor_get_data(shown) +
+                          ((swap ? c : r) * out[1] + (swap ? r : c)) * 3,
+                      3);
+    }
+}
+
+static void test_jpeg_orientation(void) {
+  g_autoptr(TestFolder) folder = folder_new();
+  g_autofree char *path = g_build_filename(folder, "turned.jpg", NULL);
+  g_autofree char *sample = sample_path("small.jpg");
+  if (lacks_jpeg())
+    return;
+  g_autoptr(LcipTensor) stored = lcip_picture_load(sample, NULL);
+  for (int i = 0; i < 16; i++) {
+    int width = 0, height = 0;
+    save_oriented(path, (guint8)(i / 2 + 1), i % 2);
+    g_autoptr(LcipTensor) shown = lcip_picture_load(path, NULL);
+    check_oriented(stored, shown, i / 2 + 1);
+    g_assert_true(lcip_picture_size(path, &width, &height, NULL));
+    g_assert_cmpint(width, ==, lcip_tensor_get_shape(shown)->dims[1]);
+    g_assert_cmpint(height, ==, lcip_tensor_get_shape(shown)->dims[0]);
+  }
+  save_oriented(path, 9, FALSE); /* no such orientation */
+  g_autoptr(LcipTensor) plain = lcip_picture_load(path, NULL);
+  check_oriented(stored, plain, 1);
+}
+
+/* Whatever the segment holds, it is read within its bounds. */
+static void test_exif_damaged(void) {
+  g_autofree guint8 *bytes = NULL;
+  for (int i = 0; i < 20000; i++) {
+    static const guint8 good[] = {'E',  'x', 'i', 'f', 0, 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0,
+                                  0x12, 1,   3,   0,   1, 0, 0,   0,   6,  0, 0, 0, 0, 0, 0, 0};
+    const gsize size = (gsize)g_test_rand_int_range(0, sizeof good + 1);
+    g_free(bytes);
+    bytes = g_memdup2(good, size); /* of just this size, so that memory checkers see its end */
+    for (int k = 0; size && k < i % 4; k++)
+      bytes[g_test_rand_int_range(0, (gint32)size)] = (guint8)g_test_rand_int_range(0, 256);
+    const LcipOrientation found = lcip_exif_orientation(bytes, size);
+    g_assert_cmpint(found, >=, LCIP_ORIENTATION_NORMAL);
+    g_assert_cmpint(found, <=, LCIP_ORIENTATION_LEFT);
+    if (size == sizeof good && i % 4 == 0)
+      g_assert_cmpint(found, ==, LCIP_ORIENTATION_RIGHT);
+  }
+}
+
 /* Mean colour of each sample, as another program reads it: not grey, not inverted. */
 static void test_jpeg_colors(void) {
   static const struct {
@@ -326,9 +407,12 @@ static void assert_cannot_open(const char *what, int code, const char *part) {
 static void test_cannot_open(void) {
   g_autoptr(TestFolder) folder = folder_new();
   g_autofree char *text = g_build_filename(folder, "notes.txt", NULL);
+  g_autofree char *gif = g_build_filename(folder, "still", NULL);
   g_assert_true(g_file_set_contents(text, "no picture and no video", -1, NULL));
+  g_assert_true(g_file_set_contents(gif, "GIF89a\1\0\1", 9, NULL));
   assert_cannot_open("/no/such/file.png", LCIP_MEDIA_ERROR_NOT_FOUND, "/no/such/file.png");
   assert_cannot_open(folder, LCIP_MEDIA_ERROR_NOT_FOUND, ".png");
+  assert_cannot_open(gif, LCIP_MEDIA_ERROR_FORMAT, "found a GIF");
   if (LCIP_HAVE_GSTREAMER) {
     assert_cannot_open(text, LCIP_MEDIA_ERROR_FORMAT, "notes.txt");
     assert_cannot_open("camera:none-of-this-name", LCIP_MEDIA_ERROR_NOT_FOUND, "camera");
@@ -574,6 +658,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/media/png/huge", test_huge);
   g_test_add_func("/media/jpeg/sizes", test_jpeg);
   g_test_add_func("/media/jpeg/colors", test_jpeg_colors);
+  g_test_add_func("/media/jpeg/orientation", test_jpeg_orientation);
+  g_test_add_func("/media/jpeg/exif-damaged", test_exif_damaged);
   g_test_add_func("/media/jpeg/damaged", test_damaged_jpeg);
   g_test_add_func("/media/features-named", test_features_named);
   g_test_add_func("/media/source/picture", test_picture_source);

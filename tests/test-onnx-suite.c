@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-element.h"
 #include "lcip-io.h"
 #include "lcip-run.h"
 
@@ -39,29 +40,6 @@ G_GNUC_PRINTF(2, 3) static gboolean fail(GError **error, const char *format, ...
 
 /* ---- comparing ---- */
 
-static double element(LcipType type, const void *data, gsize i) {
-  switch (type) {
-  case LCIP_TYPE_F32:
-    return (double)((const float *)data)[i];
-  case LCIP_TYPE_I8:
-    return ((const gint8 *)data)[i];
-  case LCIP_TYPE_I16:
-    return ((const gint16 *)data)[i];
-  case LCIP_TYPE_U16:
-    return ((const guint16 *)data)[i];
-  case LCIP_TYPE_I32:
-    return ((const gint32 *)data)[i];
-  case LCIP_TYPE_U32:
-    return ((const guint32 *)data)[i];
-  case LCIP_TYPE_I64:
-    return (double)((const gint64 *)data)[i];
-  case LCIP_TYPE_U64:
-    return (double)((const guint64 *)data)[i];
-  default:
-    return ((const guint8 *)data)[i];
-  }
-}
-
 /* numpy.testing.assert_allclose, NaN being equal to NaN. */
 static gboolean is_close(double found, double expected) {
   if (isnan(expected) || isinf(expected))
@@ -74,8 +52,8 @@ static gboolean check_values(const LcipTensor *found, const LcipTensor *expected
   const LcipType type = lcip_tensor_get_spec(expected)->type;
   const gint64 n = lcip_shape_count(lcip_tensor_get_shape(expected));
   for (gint64 i = 0; i < n; i++) {
-    const double f = element(type, lcip_tensor_get_data(found), (gsize)i);
-    const double e = element(type, lcip_tensor_get_data(expected), (gsize)i);
+    const double f = lcip_element_float(type, lcip_tensor_get_data(found), (gsize)i);
+    const double e = lcip_element_float(type, lcip_tensor_get_data(expected), (gsize)i);
     if (!is_close(f, e))
       return fail(error, "output %u: element %" G_GINT64_FORMAT ": expected %g, found %g", output,
                   i, e, f);

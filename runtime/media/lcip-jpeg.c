@@ -19,6 +19,7 @@ typedef struct {
   char message[JMSG_LENGTH_MAX];
   LcipTensor *picture;
   JSAMPROW row;
+  LcipOrientation orientation;
 } Reader;
 
 static void on_error(j_common_ptr jpeg) {
@@ -85,6 +86,15 @@ static void read_rows(Reader *reader) {
   }
 }
 
+static LcipOrientation find_orientation(const Reader *reader) {
+  for (jpeg_saved_marker_ptr marker = reader->jpeg.marker_list; marker; marker = marker->next) {
+    const LcipOrientation found = lcip_exif_orientation(marker->data, marker->data_length);
+    if (found != LCIP_ORIENTATION_NORMAL)
+      return found;
+  }
+  return LCIP_ORIENTATION_NORMAL;
+}
+
 /* Reads header and, with @pixels, the picture. FALSE with reader->message set. */
 static gboolean read_jpeg(Reader *reader, const guint8 *data, gsize size_bytes, gboolean pixels) {
   if (setjmp(reader->back))
@@ -93,7 +103,9 @@ static gboolean read_jpeg(Reader *reader, const guint8 *data, gsize size_bytes, 
   reader->progress.progress_monitor = on_progress;
   reader->jpeg.progress = &reader->progress;
   jpeg_mem_src(&reader->jpeg, data, size_bytes);
+  jpeg_save_markers(&reader->jpeg, JPEG_APP0 + 1, 0xffff);
   jpeg_read_header(&reader->jpeg, TRUE);
+  reader->orientation = find_orientation(reader);
   const gboolean cmyk =
       reader->jpeg.jpeg_color_space == JCS_CMYK || reader->jpeg.jpeg_color_space == JCS_YCCK;
   if (!pixels || reader->jpeg.image_width > LCIP_PICTURE_MAX_SIDE ||
@@ -131,7 +143,14 @@ static Reader *open_jpeg(const guint8 *data, gsize size_bytes, const char *name,
 LcipTensor *lcip_jpeg_decode(const guint8 *data, gsize size_bytes, const char *name,
                              GError **error) {
   g_autoptr(Reader) reader = open_jpeg(data, size_bytes, name, TRUE, error);
-  return reader ? g_steal_pointer(&reader->picture) : NULL;
+  if (!reader)
+    return NULL;
+  if (reader->orientation == LCIP_ORIENTATION_NORMAL)
+    return g_steal_pointer(&reader->picture);
+  LcipTensor *turned = lcip_picture_turn(reader->picture, reader->orientation);
+  if (!turned)
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_MEMORY, "%s: not enough memory", name);
+  return turned;
 }
 
 gboolean lcip_jpeg_size(const guint8 *data, gsize size_bytes, const char *name, int *width,
@@ -139,8 +158,9 @@ gboolean lcip_jpeg_size(const guint8 *data, gsize size_bytes, const char *name, 
   g_autoptr(Reader) reader = open_jpeg(data, size_bytes, name, FALSE, error);
   if (!reader)
     return FALSE;
-  *width = (int)reader->jpeg.image_width;
-  *height = (int)reader->jpeg.image_height;
+  const gboolean swaps = lcip_orientation_swaps(reader->orientation);
+  *width = (int)(swaps ? reader->jpeg.image_height : reader->jpeg.image_width);
+  *height = (int)(swaps ? reader->jpeg.image_width : reader->jpeg.image_height);
   return TRUE;
 }
 

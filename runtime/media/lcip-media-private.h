@@ -81,8 +81,14 @@ LcipDemoView lcip_demo_view(guint64 frame, int picture_width, int picture_height
 LcipMediaSource *lcip_video_source_open(const char *path, LcipMediaPace pace, GError **error);
 LcipMediaSource *lcip_camera_source_open(const char *id, GError **error);
 
-/** lcip_picture_kind: by its first bytes; NONE for what is no PNG or JPEG. */
-typedef enum { LCIP_PICTURE_NONE, LCIP_PICTURE_PNG, LCIP_PICTURE_JPEG } LcipPictureKind;
+/** lcip_picture_kind: by its first bytes; NONE for what is no picture. GIFs are known to refuse
+ * them. */
+typedef enum {
+  LCIP_PICTURE_NONE,
+  LCIP_PICTURE_PNG,
+  LCIP_PICTURE_JPEG,
+  LCIP_PICTURE_GIF
+} LcipPictureKind;
 LcipPictureKind lcip_picture_kind(const guint8 *data, gsize size_bytes);
 /** lcip_picture_size: of a picture file, from its header alone. */
 gboolean lcip_picture_size(const char *path, int *width, int *height, GError **error);
@@ -96,6 +102,24 @@ LcipTensor *lcip_jpeg_decode(const guint8 *data, gsize size_bytes, const char *n
                              GError **error);
 gboolean lcip_jpeg_size(const guint8 *data, gsize size_bytes, const char *name, int *width,
                         int *height, GError **error);
+/** LcipOrientation: what stands at the top of the picture that is meant, by EXIF's numbers. RIGHT:
+ * the camera was held so that the picture must be turned right by 90 degrees. */
+typedef enum {
+  LCIP_ORIENTATION_NORMAL = 1,
+  LCIP_ORIENTATION_MIRRORED,
+  LCIP_ORIENTATION_DOWN,
+  LCIP_ORIENTATION_FLIPPED,
+  LCIP_ORIENTATION_TRANSPOSED,
+  LCIP_ORIENTATION_RIGHT,
+  LCIP_ORIENTATION_TRANSVERSED,
+  LCIP_ORIENTATION_LEFT
+} LcipOrientation;
+/** lcip_exif_orientation: from the body of a JPEG's APP1 segment; NORMAL where it says none. */
+LcipOrientation lcip_exif_orientation(const guint8 *data, gsize size_bytes);
+/** lcip_orientation_swaps: width and height change places. */
+gboolean lcip_orientation_swaps(LcipOrientation orientation);
+/** lcip_picture_turn: the picture that is meant. NULL without memory. Transfer full. */
+LcipTensor *lcip_picture_turn(const LcipTensor *picture, LcipOrientation orientation);
 /** lcip_picture_check_size: 1 to LCIP_PICTURE_MAX_SIDE. */
 gboolean lcip_picture_check_size(const char *name, gint64 width, gint64 height, GError **error);
 

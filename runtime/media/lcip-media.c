@@ -89,6 +89,15 @@ static LcipMediaSource *open_file(const char *path, LcipMediaPace pace, GError *
                 local->message);
     return NULL;
   }
+  /* GStreamer's demuxer of GIFs (libav's) waits for ever after the first frame. */
+  if (kind == LCIP_PICTURE_GIF) {
+    g_set_error(
+        error, LCIP_MEDIA_ERROR, LCIP_MEDIA_ERROR_FORMAT,
+        "%s: expected a PNG or JPEG picture, a folder or a video file, found a GIF: save it as "
+        "PNG, or an animation as a video",
+        path);
+    return NULL;
+  }
   return kind == LCIP_PICTURE_NONE ? lcip_video_source_open(path, pace, error)
                                    : lcip_picture_source_open(path, pace, error);
 }

@@ -16,6 +16,8 @@ LcipPictureKind lcip_picture_kind(const guint8 *data, gsize size_bytes) {
   static const guint8 jpeg[] = {0xff, 0xd8, 0xff};
   if (size_bytes >= sizeof png && memcmp(data, png, sizeof png) == 0)
     return LCIP_PICTURE_PNG;
+  if (size_bytes >= 4 && memcmp(data, "GIF8", 4) == 0)
+    return LCIP_PICTURE_GIF;
   if (size_bytes >= sizeof jpeg && memcmp(data, jpeg, sizeof jpeg) == 0)
     return LCIP_PICTURE_JPEG;
   return LCIP_PICTURE_NONE;
@@ -46,10 +48,11 @@ static GBytes *read_picture(const char *path, LcipPictureKind *kind, GError **er
   }
   g_autoptr(GBytes) bytes = g_bytes_new_take(data, size_bytes);
   *kind = lcip_picture_kind((const guint8 *)data, size_bytes);
-  if (*kind != LCIP_PICTURE_NONE)
+  if (*kind == LCIP_PICTURE_PNG || *kind == LCIP_PICTURE_JPEG)
     return g_steal_pointer(&bytes);
   g_set_error(error, LCIP_MEDIA_ERROR, LCIP_MEDIA_ERROR_FORMAT,
-              "%s: expected a PNG or JPEG picture, found a file of another kind", path);
+              "%s: expected a PNG or JPEG picture, found %s", path,
+              *kind == LCIP_PICTURE_GIF ? "a GIF: save it as PNG" : "a file of another kind");
   return NULL;
 }
 
