@@ -502,7 +502,7 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
 }
 
 static double estimate(const LcipStep *step) {
-  static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, PIXELS};
+  static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, PIXELS, V_CHANNELS};
   return lcip_winograd_direct_estimate(step, &isa);
 }
 
