@@ -280,6 +280,34 @@ static void test_concat_twice(void) {
   check(graph, 3);
 }
 
+/* ---- common subexpressions ---- */
+
+/* Two branches that begin alike; the second convolution has other weights. */
+static LcipGraph *twin_graph(guint same) {
+  LcipGraph *graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  const int a = add_conv(graph, "a", LCIP_NO_ACTOR, 16, 16, "1 1 1 1");
+  const int b = add_conv(graph, "b", LCIP_NO_ACTOR, 16, 16, "1 1 1 1");
+  if (same)
+    lcip_actor_set_constant(lcip_graph_actor(graph, b), 1, lcip_graph_actor(graph, a)->constants[1],
+                            "k");
+  const int ra = add(graph, "Sigmoid", "ra", 1, a), rb = add(graph, "Sigmoid", "rb", 1, b);
+  const int sum = add(graph, "Add", "sum", 2, ra);
+  lcip_graph_add_edge(graph, (LcipEdge){rb, 0, sum, 1, 0});
+  finish(graph, sum);
+  return graph;
+}
+
+static void test_common(void) {
+  g_autoptr(LcipGraph) same = twin_graph(TRUE);
+  check(same, 2); /* the convolution with its Sigmoid, and the sum */
+  g_autoptr(LcipPlan) plan = compile(same, &(LcipPlanOptions){0});
+  g_assert_cmpint(actor_of(plan, "b")->state, ==, LCIP_ACTOR_FOLDED);
+  g_assert_cmpint(actor_of(plan, "rb")->state, ==, LCIP_ACTOR_FOLDED);
+  g_autoptr(LcipGraph) other = twin_graph(FALSE);
+  g_autoptr(LcipPlan) both = compile(other, &(LcipPlanOptions){0});
+  g_assert_cmpint(actor_of(both, "b")->state, ==, LCIP_ACTOR_RUN);
+}
+
 /* ---- which kernel ---- */
 
 static LcipNumerics numerics_of(LcipGraph *graph, const LcipPlanOptions *options, const char *id) {
@@ -309,6 +337,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/identity/stays", test_identity_stays);
   g_test_add_func("/transform/pad", test_pad);
   g_test_add_func("/transform/pad/stays", test_pad_stays);
+  g_test_add_func("/transform/common", test_common);
   g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/concat", test_concat);
   g_test_add_func("/transform/concat/copies", test_concat_copies);

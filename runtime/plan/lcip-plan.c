@@ -267,6 +267,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
   const guint before = problems->len;
   lcip_transform_dead(ir);
   lcip_transform_identity(ir);
+  lcip_transform_common(ir);
   lcip_transform_fold_affine(ir);
   if (!options->pinned) {
     lcip_transform_pad(ir);

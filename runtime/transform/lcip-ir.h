@@ -105,6 +105,9 @@ guint lcip_transform_dead(LcipIr *ir);
 /** lcip_transform_identity: Identity, Dropout, padding by nothing and Concat of one tensor go;
  * their readers read the input. Not across lanes, pins or kept outputs. */
 guint lcip_transform_identity(LcipIr *ir);
+/** lcip_transform_common: of actors on a lane that compute the same from the same inputs the first
+ * stays. Not where an output is kept, nor pinned ones. */
+guint lcip_transform_common(LcipIr *ir);
 /** lcip_transform_pad: Pad becomes padding of the window of the Conv, AveragePool or MaxPool that
  * alone reads it. */
 guint lcip_transform_pad(LcipIr *ir);
