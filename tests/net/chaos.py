@@ -16,7 +16,9 @@ unless pictures taken after a fault come out within 2 s of it; unless the worker
 fault; and unless memory stays flat.
 """
 import argparse
+import collections
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -63,8 +65,9 @@ class Client:
     process: subprocess.Popen
     frames: list = field(default_factory=list)
     other: dict = field(default_factory=dict)
-    lane: str = "offline"
+    lane: str = "new"
     remote: int = 0
+    losses: collections.Counter = field(default_factory=collections.Counter)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def read(self):
@@ -81,6 +84,8 @@ class Client:
         if what == "frame":
             self.frames.append(Frame(int(words[0]), int(words[1]), int(words[2]), words[3]))
         elif what == "lane":
+            if words[0] == "offline" and self.lane != "offline":
+                self.losses[re.sub(r"frame \d+", "a frame", " ".join(words[2:]))] += 1
             self.lane, self.remote = words[0], int(words[1])
         else:
             self.other[what] = words
@@ -150,7 +155,8 @@ def run_faults(args, host, worker, client, dice):
         faults.append(fault)
         if client.wait_for_worker(RETURN_S):
             fault.returned_ns = time.monotonic_ns()
-        print(f"  {(fault.start_ns / 1e9 - start):7.1f} s  {describe(fault)}", flush=True)
+        print(f"  {(fault.start_ns / 1e9 - start):7.1f} s  {describe(fault)}, memory "
+              f"{client.memory() / 2**20:.1f} MiB", flush=True)
         if not fault.returned_ns:
             raise lab.LabError(f"the worker did not compute again within {RETURN_S} s")
 
@@ -196,6 +202,8 @@ def report(args, faults, client, settled, end_bytes):
             print(f"{kind:5s} {len(of_kind):4d} times     recovery median {percentile(of_kind, .5):.2f} s, "
                   f"worst {max(of_kind):.2f} s; worker back median {percentile(back, .5):.2f} s, "
                   f"worst {max(back):.2f} s")
+    for reason, n in client.losses.most_common():
+        print(f"lane offline {n:3d} x   {reason}")
     print(f"latency             median {percentile(latencies, .5):.3f} s, 99 % "
           f"{percentile(latencies, .99):.3f} s, worst {max(latencies, default=0):.3f} s")
     print(f"memory              {settled / 2**20:.2f} MiB after {SETTLE:.0%} of the time, "

@@ -1,7 +1,6 @@
 #include "config.h"
 
 #include "lcip-io.h"
-#include "lcip-link.h"
 #include "lcip-media.h"
 #include "lcip-run-private.h"
 
@@ -17,9 +16,9 @@
  *   lcip-chaos --device DEVICE [--frames-in-flight N] [--first P] [--last P] [GRAPH.xml]
  *
  * Prints a line for each frame: "frame NUMBER SCHEDULED_NS LATENCY_NS ok" (or lost, repeated,
- * wrong), times by CLOCK_MONOTONIC. Obeys lines on standard input: "memory" prints "memory BYTES",
- * "end" ends the camera; then the frames in flight are awaited and it prints "end ISSUED
- * DELIVERED".
+ * wrong), times by CLOCK_MONOTONIC, and each 50 ms "lane STATE RESULTS REASON". Obeys lines on
+ * standard input: "memory" prints "memory BYTES", "end" ends the camera; then the frames in flight
+ * are awaited and it prints "end ISSUED DELIVERED".
  */
 
 #define N_PICTURES 32
@@ -206,20 +205,17 @@ typedef struct {
   _Atomic gboolean stop;
 } Watch;
 
-/* There is one plan, so one instance. */
 static gpointer watch_lane(gpointer data) {
   Watch *watch = data;
-  const LcipRun *run = watch->run;
-  const LcipInstance *instance = ((LcipGroup *)run->groups->pdata[0])->streams[0];
-  LcipRemoteLane *lane = NULL;
-  for (guint i = 0; i < lcip_plan_n_lanes(instance->plan); i++)
-    if (instance->workers[i] && instance->workers[i]->remote)
-      lane = instance->workers[i]->remote;
-  while (lane && !atomic_load(&watch->stop)) {
+  g_autoptr(LcipPlan) plan = lcip_run_plan(watch->run);
+  guint lane = 0;
+  while (!g_str_equal(lcip_plan_lane(plan, lane)->name, REMOTE_LANE))
+    lane++;
+  while (!atomic_load(&watch->stop)) {
     g_auto(LcipLinkStatus) status = {0};
-    lcip_remote_lane_status(lane, &status);
-    g_print("lane %s %" G_GUINT64_FORMAT " %s\n", lcip_link_state_name(status.state),
-            status.results, status.reason ? status.reason : "");
+    if (lcip_run_lane_status(watch->run, lane, &status))
+      g_print("lane %s %" G_GUINT64_FORMAT " %s\n", lcip_link_state_name(status.state),
+              status.results, status.reason ? status.reason : "");
     g_usleep(50000);
   }
   return NULL;
@@ -286,7 +282,7 @@ static void clear(Camera *camera, Checker *checker) {
 }
 
 int main(int argc, char **argv) {
-  Args args = {.frames_in_flight = 24, .first = 0.5, .last = 0.9};
+  Args args = {.frames_in_flight = 24, .first = 0.7, .last = 0.95};
   Camera camera = {0};
   Checker checker = {.camera = &camera};
   g_autoptr(GError) error = NULL;
