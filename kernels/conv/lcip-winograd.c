@@ -17,8 +17,10 @@ static const double MIN_PAIR_COST = 8;
 /* A pair's own loads and loop. */
 static const double PAIR_COST = 3;
 static const double CHUNK_COST = 2000;
-/* Weights from memory or from a cache that all cores share: between the two. */
-static const double BYTES_PER_COST = 8;
+/* Bytes that come meanwhile: weights from memory; what lies in a cache that all cores share. */
+static const double MEMORY_BYTES_PER_COST = 4.5, SHARED_BYTES_PER_COST = 15;
+/* Share of the shorter that computing and reading do not overlap. */
+static const double NO_OVERLAP = 0.3;
 
 /* 12 MiB: what a network leaves of a usual last-level cache. */
 static const double SHARED_CACHE_ELEMS = 3 << 20;
@@ -122,17 +124,28 @@ LcipWinogradSplit lcip_winograd_split(const LcipWinograd *p, const LcipWinogradI
   return best;
 }
 
+static double overlapped(double compute, double read) {
+  return MAX(compute, read) + NO_OVERLAP * MIN(compute, read);
+}
+
+/* In stages all transformed values are written and read; fused, each chunk of tiles but the first
+ * reads the weights again. */
 static double winograd_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  const double bytes = 4.0 * (double)(p->freqs * p->c * p->oc);
+  if (lcip_winograd_staged(p, isa))
+    return overlapped(chunk_cost(p, isa, p->tiles, p->groups), bytes / MEMORY_BYTES_PER_COST) +
+           8.0 * (double)lcip_winograd_stage_elems(p, isa) / SHARED_BYTES_PER_COST;
   const LcipWinogradSplit split = lcip_winograd_split(p, isa, 1);
   const double chunks = (double)(split.tile_chunks * split.group_chunks);
-  return chunks * chunk_cost(p, isa, split.tiles, split.groups) +
-         4.0 * (double)(p->freqs * p->c * p->oc) / BYTES_PER_COST;
+  const double read = bytes / MEMORY_BYTES_PER_COST +
+                      (double)(split.tile_chunks - 1) * bytes / SHARED_BYTES_PER_COST;
+  return overlapped(chunks * chunk_cost(p, isa, split.tiles, split.groups), read);
 }
 
 static double direct_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
   const double products = 9.0 * (double)(p->c * p->vecs * p->n * p->oh * p->ow);
-  return products * (1 + PAIR_COST / (2.0 * isa->rows)) +
-         4.0 * 9.0 * (double)(p->c * p->oc) / BYTES_PER_COST;
+  return overlapped(products * (1 + PAIR_COST / (2.0 * isa->rows)),
+                    4.0 * 9.0 * (double)(p->c * p->oc) / MEMORY_BYTES_PER_COST);
 }
 
 double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa, int m) {
