@@ -46,6 +46,45 @@ static void test_team_unused(void) {
   for (guint i = 0; i < 50; i++)
     lcip_team_free(lcip_team_new(i % 5));
 }
+
+/* A helper that is held up in its chunk as one that lost its processor. */
+typedef struct {
+  _Atomic guint by_helpers, begun;
+} Held;
+
+static void hold_helper(gpointer data, guint chunk, guint worker) {
+  Held *held = data;
+  atomic_fetch_add(&held->begun, 1);
+  for (int i = 0; i < 1000 && atomic_load(&held->begun) < 2; i++)
+    g_usleep(100); /* until both have one, unless the caller is alone */
+  if (worker != 0)
+    g_usleep(30000);
+}
+
+/* Long enough for a helper to come. */
+static void count_helpers(gpointer data, guint chunk, guint worker) {
+  Held *held = data;
+  g_usleep(100);
+  atomic_fetch_add(&held->begun, 1);
+  if (worker != 0)
+    atomic_fetch_add(&held->by_helpers, 1);
+}
+
+/* After a long wait for the helper the caller does the next job alone. This machine may be so busy
+ * that the while in which it does so is over: then once more. */
+static void test_team_stalled(void) {
+  g_autoptr(LcipTeam) team = lcip_team_new(2);
+  gboolean alone = FALSE;
+  for (int i = 0; i < 50 && !alone; i++) {
+    Held held = {0}, next = {0};
+    lcip_team_run(team, 2, hold_helper, &held);
+    lcip_team_run(team, 20, count_helpers, &next);
+    g_assert_cmpuint(atomic_load(&next.begun), ==, 20);
+    alone = atomic_load(&next.by_helpers) == 0;
+  }
+  g_assert_true(alone);
+}
+
 /* ---- infer with hostile attributes and shapes: an error or a sane shape, never a crash ---- */
 
 static const gint64 hostile[] = {0,          1,          -1,         2,
@@ -209,6 +248,7 @@ static void test_infer_messages(void) {
 
 void add_infer_tests(void) {
   g_test_add_func("/team/every-chunk-once", test_team);
+  g_test_add_func("/team/stalled", test_team_stalled);
   g_test_add_func("/team/unused", test_team_unused);
   g_test_add_func("/infer/hostile", test_infer_hostile);
   g_test_add_func("/infer/messages", test_infer_messages);

@@ -11,6 +11,15 @@
 #define SPIN_US 30
 /* Pauses between two looks at the clock. */
 #define PAUSES_PER_LOOK 32
+/* A helper that lost its processor to another program keeps the chunk that it has claimed until it
+ * is scheduled again, milliseconds later. When the caller has had to wait this long, and more than
+ * twice its own longest chunk, it works alone for a while: LEAST_ALONE_US, twice as long each time
+ * that the next try ends so, up to MOST_ALONE_US. FORGET_US without such a wait, and it begins
+ * anew. */
+#define STALL_US 300
+#define LEAST_ALONE_US 20000
+#define MOST_ALONE_US 1000000
+#define FORGET_US 3000000
 
 /* The whole state of a job that helpers race for is one 64-bit ticket: job number above, chunks not
  * yet claimed below. A late helper that holds an old ticket fails its compare-and-swap and so can
@@ -37,6 +46,11 @@ struct _LcipTeam {
   LcipTeamFunc func;
   gpointer data;
   guint n_chunks;
+  /* the caller's own */
+  gint64 longest_us;
+  gint64 alone_us;
+  gint64 alone_until_us;
+  gint64 stalled_us;
 };
 
 static inline void cpu_pause(void) {
@@ -50,11 +64,17 @@ static inline void cpu_pause(void) {
 /* Claims and does chunks until none is left; returns the ticket that had none. */
 static guint64 team_work(LcipTeam *team, guint worker) {
   guint64 ticket = atomic_load(&team->ticket);
+  gint64 begin_us = worker == 0 ? g_get_monotonic_time() : 0;
   while ((guint32)ticket > 0) {
     if (!atomic_compare_exchange_weak(&team->ticket, &ticket, ticket - 1))
       continue;
     const guint n_chunks = team->n_chunks;
     team->func(team->data, n_chunks - (guint32)ticket, worker);
+    if (worker == 0) {
+      const gint64 now_us = g_get_monotonic_time();
+      team->longest_us = MAX(team->longest_us, now_us - begin_us);
+      begin_us = now_us;
+    }
     const gboolean last = atomic_fetch_add(&team->done, 1) + 1 == n_chunks;
     if (last && atomic_load(&team->caller_parked)) {
       pthread_mutex_lock(&team->lock);
@@ -157,8 +177,24 @@ static void publish_job(LcipTeam *team, guint n_chunks) {
   pthread_mutex_unlock(&team->lock);
 }
 
+static void note_wait(LcipTeam *team, gint64 begin_us) {
+  const gint64 now_us = g_get_monotonic_time();
+  if (now_us - begin_us < STALL_US + 2 * team->longest_us)
+    return;
+  const gboolean again = team->stalled_us && now_us - team->stalled_us < FORGET_US;
+  team->alone_us = again ? MIN(2 * team->alone_us, MOST_ALONE_US) : LEAST_ALONE_US;
+  team->alone_until_us = now_us + team->alone_us;
+  team->stalled_us = now_us;
+}
+
+static gboolean is_alone(LcipTeam *team) {
+  if (!team->alone_until_us || g_get_monotonic_time() >= team->alone_until_us)
+    team->alone_until_us = 0;
+  return team->alone_until_us != 0;
+}
+
 static void wait_done(LcipTeam *team, guint n_chunks) {
-  const gint64 end = g_get_monotonic_time() + SPIN_US;
+  const gint64 begin = g_get_monotonic_time(), end = begin + SPIN_US;
   do {
     for (int i = 0; i < PAUSES_PER_LOOK; i++) {
       if (atomic_load(&team->done) == n_chunks)
@@ -172,10 +208,11 @@ static void wait_done(LcipTeam *team, guint n_chunks) {
     pthread_cond_wait(&team->done_cond, &team->lock);
   atomic_store(&team->caller_parked, FALSE);
   pthread_mutex_unlock(&team->lock);
+  note_wait(team, begin);
 }
 
 void lcip_team_run(LcipTeam *team, guint n_chunks, LcipTeamFunc func, gpointer data) {
-  if (lcip_team_size(team) == 1 || n_chunks <= 1) {
+  if (lcip_team_size(team) == 1 || n_chunks <= 1 || is_alone(team)) {
     for (guint i = 0; i < n_chunks; i++)
       func(data, i, 0);
     return;
@@ -183,6 +220,7 @@ void lcip_team_run(LcipTeam *team, guint n_chunks, LcipTeamFunc func, gpointer d
   team->func = func;
   team->data = data;
   team->n_chunks = n_chunks;
+  team->longest_us = 0;
   publish_job(team, n_chunks);
   team_work(team, 0);
   wait_done(team, n_chunks);

@@ -5,7 +5,8 @@
 G_BEGIN_DECLS
 
 /** LcipTeam: the threads of one CPU lane. The calling thread takes part; helpers spin at most 30
- * microseconds and then park, so that a busy neighbour costs little. One caller at a time. */
+ * microseconds and then park, and while another program has their processor the caller works alone,
+ * so that a busy neighbour costs little. One caller at a time. */
 typedef struct _LcipTeam LcipTeam;
 
 /** LcipTeamFunc: does chunk @chunk of n. @worker is below lcip_team_size(): index for scratch. */
