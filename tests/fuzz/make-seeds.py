@@ -68,7 +68,21 @@ def documents():
         yield text.replace(hashlib.sha256(data).hexdigest().encode(), ZEROS) + b"\0" + data
 
 
-SEEDS = {"npy": arrays, "onnx": models, "safetensors": weights, "xml": documents}
+def text(string):
+    return struct.pack("<H", len(string)) + string.encode()
+
+
+def messages():
+    """Type, for a session or not, fields and payload (see fuzz-wire.c); fields as docs/protocol.md has them."""
+    for kind in range(16):
+        for session in 0, 1:
+            for fields in b"", bytes(64), text("lcip 1") + text("name") + bytes(32):
+                yield bytes([kind, session]) + fields
+    entry = text("key") + struct.pack("<BBqq", 1, 2, 3, 4) + bytes(32)
+    yield from (b"\1" + entry, b"\2" + entry + entry)
+
+
+SEEDS = {"npy": arrays, "onnx": models, "safetensors": weights, "wire": messages, "xml": documents}
 
 
 def main():
