@@ -4,6 +4,7 @@
 #include "lcip-run.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Each transform is seen to fire where it should, to leave alone what it must, and to give what the
  * graph gives on reference kernels without it. */
@@ -331,6 +332,25 @@ static void test_direct(void) {
   check(graph, 1);
 }
 
+/* A budget for one of two convolutions: the one that gains more for a byte, which is the one with
+ * more pixels, keeps Winograd's weights. */
+static void test_budget(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 64, 48, 48));
+  const int large = add_conv(graph, "large", LCIP_NO_ACTOR, 64, 64, "1 1 1 1");
+  const int pool = add_pool(graph, "MaxPool", large, "1 1 1 1");
+  set(graph, pool, "strides", LCIP_ATTR_INTS, "2 2");
+  finish(graph, add_conv(graph, "small", pool, 64, 64, "1 1 1 1"));
+  const LcipPlanOptions budget = {.winograd_budget_bytes = 1100 * 1024};
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  g_autoptr(LcipPlan) less = compile(graph, &budget);
+  const LcipPlanStep *step = lcip_plan_step(less, (guint)actor_of(less, "small")->step);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "small"), ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(numerics_of(graph, &budget, "large"), ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(step->kernel->numerics, <, LCIP_NUMERICS_WINOGRAD);
+  g_assert_nonnull(strstr(step->reason, "budget"));
+  g_assert_cmpuint(lcip_plan_lane(less, 0)->weight_bytes, <, lcip_plan_lane(plan, 0)->weight_bytes);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/transform/identity", test_identity);
@@ -338,6 +358,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/pad", test_pad);
   g_test_add_func("/transform/pad/stays", test_pad_stays);
   g_test_add_func("/transform/common", test_common);
+  g_test_add_func("/transform/budget", test_budget);
   g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/concat", test_concat);
   g_test_add_func("/transform/concat/copies", test_concat_copies);

@@ -69,6 +69,8 @@ typedef struct _LcipClQueue LcipClQueue;
  * @estimate: may be NULL. Where several kernels for one instruction set can do a step, and the
  * first of them has this, the one with the least is taken unless measurements are at hand:
  * multiply-adds of a vector, and what else takes as long. 0: no other kernel competes.
+ * @blob_bytes: what prepare() will take for the planned step; may be NULL where nobody asks (all
+ * but Winograd's).
  * @scratch_bytes: may be NULL for none. @workers: size of the lane's team.
  * @prepare: may be NULL. Turns constants into *@blob once, from step->constants.
  * @prepared_inputs: bit i set: the anchor's input i lives in the blob alone; its view's data is
@@ -89,6 +91,7 @@ typedef struct {
   guint64 prepared_inputs;
   gboolean (*supports)(const LcipStep *step, LcipPortFormats *formats, const char **reason);
   double (*estimate)(const LcipStep *step);
+  gsize (*blob_bytes)(const LcipStep *step);
   gsize (*scratch_bytes)(const LcipStep *step, const LcipPortFormats *formats, guint workers);
   gboolean (*prepare)(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
                       GError **error);

@@ -93,6 +93,14 @@ static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats,
 }
 
 /* The blob: weights, then biases of whole vectors. */
+static gsize blob_bytes(const LcipStep *step) {
+  LcipWinograd plan;
+  if (!plan_init(&plan, step, NULL))
+    return 0;
+  return (lcip_winograd_weight_elems(&plan, &isa) + (gsize)(plan.vecs * LCIP_LANES)) *
+         sizeof(float);
+}
+
 static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
                         GError **error) {
   (void)formats;
@@ -100,7 +108,7 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
   if (!plan_init(&plan, step, error))
     return FALSE;
   const gsize weights = lcip_winograd_weight_elems(&plan, &isa);
-  const gsize bytes = (weights + (gsize)(plan.vecs * LCIP_LANES)) * sizeof(float);
+  const gsize bytes = blob_bytes(step);
   *blob = lcip_blob_new(bytes);
   if (!*blob) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_MEMORY,
@@ -548,6 +556,7 @@ const LcipKernel WINOGRAD_KERNEL(WINOGRAD_TILE) = {
     .prepared_inputs = 1 << 1 | 1 << 2,
     .supports = supports,
     .estimate = estimate,
+    .blob_bytes = blob_bytes,
     .scratch_bytes = scratch_bytes,
     .prepare = prepare,
     .run = run,

@@ -88,6 +88,7 @@ LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArg
       .input_shapes = inputs->shapes,
       .pinned = args->pinned,
       .direct = args->direct,
+      .winograd_budget_bytes = (gsize)MAX(args->winograd_budget_mib, 0) << 20,
       .no_calibration = args->no_calibration,
       .threads = (guint)MAX(args->threads, 0),
   };

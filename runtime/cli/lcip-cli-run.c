@@ -402,6 +402,8 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
        "Keep fusion the same under every mapping, for results that are equal bit for bit", NULL},
       {"direct", 0, 0, G_OPTION_ARG_NONE, &args.plan.direct,
        "No Winograd convolution: smaller rounding errors, slower", NULL},
+      {"winograd-budget", 0, 0, G_OPTION_ARG_INT, &args.plan.winograd_budget_mib,
+       "Most MiB for the weights of Winograd convolutions; 512 by default", "MIB"},
       {"no-calibration", 0, 0, G_OPTION_ARG_NONE, &args.plan.no_calibration,
        "Choose kernels by estimate, whatever 'lcip calibrate' has measured", NULL},
       {"profile", 'p', 0, G_OPTION_ARG_NONE, &args.profile, "Print the time of every step and lane",

@@ -79,6 +79,7 @@ typedef struct {
   gboolean pinned;
   gboolean direct;
   gboolean no_calibration;
+  int winograd_budget_mib; /* 0: the default */
   int threads;
 } LcipCliPlanArgs;
 void lcip_cli_plan_args_clear(LcipCliPlanArgs *args);

@@ -340,6 +340,10 @@ static const LcipKernel *choose(LcipPlacement *p, const LcipIrNode *node, const 
     return NULL;
   }
   kernel = better_than(p, node, d, kernel, formats, why);
+  if (node->over_budget) {
+    g_free(*why);
+    *why = g_strdup("Winograd's weights would be beyond the budget");
+  }
   if (*why)
     return kernel;
   /* Kernels of one family share the steps of an operator among them: that is no second choice. */

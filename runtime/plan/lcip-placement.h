@@ -52,6 +52,9 @@ typedef struct {
 LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, LcipNumerics numerics,
                                   const LcipCalibration *calibration, const guint *threads,
                                   GPtrArray *problems);
+/** lcip_placement_keep_budget: marks the nodes whose Winograd weights are beyond @budget_bytes in
+ * all, so that another placement of the same graph takes other kernels for them; how many. */
+guint lcip_placement_keep_budget(const LcipPlacement *placement, gsize budget_bytes);
 void lcip_placement_free(LcipPlacement *placement);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipPlacement, lcip_placement_free)
 LcipPlacedNode *lcip_placement_node(const LcipPlacement *placement, int node);

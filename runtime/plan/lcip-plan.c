@@ -285,6 +285,11 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
       lcip_placement_new(ir, options->families, numerics, calibration, threads, problems);
   if (fail_with_problems(problems, before, error))
     return FALSE;
+  const gsize budget = options->winograd_budget_bytes;
+  if (lcip_placement_keep_budget(placement, budget ? budget : LCIP_WINOGRAD_BUDGET) > 0) {
+    lcip_placement_free(placement);
+    placement = lcip_placement_new(ir, options->families, numerics, calibration, threads, problems);
+  }
   for (guint i = 0; i < plan->actors->len; i++)
     settle_actor(plan, ir, (int)i);
   if (!lcip_plan_build(plan, placement, options, cancellable, error))

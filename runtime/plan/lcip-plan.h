@@ -10,6 +10,9 @@ G_BEGIN_DECLS
  * memory, schedules. Holds no memory for tensors. Atomically reference-counted; any thread. */
 typedef struct _LcipPlan LcipPlan;
 
+/** LCIP_WINOGRAD_BUDGET: 512 MiB: more than any usual classification network takes. */
+#define LCIP_WINOGRAD_BUDGET ((gsize)512 << 20)
+
 /** LcipPlanOptions: all borrowed; zero is the default.
  * @mapping: NULL for the active one. @bindings: lane name -> device id, or NULL.
  * @source_sizes: actor id -> LcipShape* (height, width, 3): largest picture of each source; 512x512
@@ -21,6 +24,7 @@ typedef struct _LcipPlan LcipPlan;
  * @keep: array of char* actor ids whose outputs must not be fused away (feature-map preview).
  * @threads: overrides every CPU lane's; 0 for as written.
  * @direct: no Winograd convolution: sums of the products that the operators define, in any order.
+ * @winograd_budget_bytes: most that Winograd's weights may take in all; 0 for LCIP_WINOGRAD_BUDGET.
  * @no_calibration: kernels chosen by estimate, whatever has been measured. Neither do @pinned plans
  * look at measurements.
  * @sketch: without prepared weights: a plan to look at and to predict from, not to run.
@@ -34,6 +38,7 @@ typedef struct {
   GPtrArray *keep;
   guint threads;
   gboolean direct;
+  gsize winograd_budget_bytes;
   gboolean no_calibration;
   gboolean sketch;
   const char *const *families;

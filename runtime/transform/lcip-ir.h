@@ -24,7 +24,8 @@ typedef struct {
  * (@n_anchor_inputs), then the epilogues' side inputs. @actors: indices in the graph, anchor first.
  * @lane: index in graph->lanes; -1 for sources and sinks. @graph_port: for the source or sink of a
  * graph input or output, else -1. @pin: kernel name or NULL.
- * @direct: pinned to "direct": any kernel but Winograd's, and no bar to folding and fusing. */
+ * @direct: pinned to "direct": any kernel but Winograd's, and no bar to folding and fusing.
+ * @over_budget: direct because Winograd's weights would be more than the plan may have. */
 typedef struct {
   LcipIrKind kind;
   gboolean removed;
@@ -40,6 +41,7 @@ typedef struct {
   int graph_port;
   const char *pin;
   gboolean direct;
+  gboolean over_budget;
 } LcipIrNode;
 
 /** LcipIr: @states, @actor_node: per actor of the graph. @keep: ids whose outputs must stay. */
