@@ -61,6 +61,17 @@ static float16 load_masked(__global const float *p, int stride, int16 mask, floa
   return select((float16)(fill), v, mask);
 }
 
+/* 16 elements from index @at of a tensor of @total; those not under the mask are 0 and need not lie in
+ * the tensor. */
+static float16 load_inside(__global const float *p, int at, int16 mask, int total) {
+  if (at >= 0 && at + 16 <= total)
+    return load_masked(p + at, 1, mask, 0.0f);
+  float t[16];
+  for (int i = 0; i < 16; i++)
+    t[i] = at + i >= 0 && at + i < total ? p[at + i] : 0.0f;
+  return select((float16)(0.0f), vload16(0, t), mask);
+}
+
 /* Elements x, x + stride, ... of the row that starts at index @row; @fill outside [0, w).
  * Neighbouring rows are read and masked where that stays inside the tensor of @total elements. */
 static float16 load_row(__global const float *p, int row, int x, int stride, int w, int total,

@@ -1,5 +1,5 @@
 /* Convolutions. Packed weights: for every group and tile of 8 of its output channels, for every tap
- * (input channel, row, column) the 8 weights; then, in the same order of tiles, 8 biases each. The
+ * (row, column, input channel) the 8 weights; then, in the same order of tiles, 8 biases each. The
  * last tile of a group is filled up with zeros. */
 
 #define ACCUMULATORS(bias)                                                                         \
@@ -29,14 +29,21 @@
         epilogue16(sums[i], at + i * plane, 1, n, EPILOGUE_ARGS), out + at + i * plane, n);        \
   } while (0)
 
+/* The first of the 16 positions of an item; the last item of a plane shares some with the one before,
+ * so that it has 16 too: both compute the same. */
+static int first_position(int item, int plane) {
+  return min(item * 16, max(plane - 16, 0));
+}
+
 /* Kernel 1x1, stride 1, no padding: a matrix product over all positions of a plane.
  * Items: (16 positions, tile of 8 channels, picture). */
 __kernel void conv_pointwise(__global const float *x, int x_offset, __global const float *packed,
                              int packed_offset, __global float *out, int out_offset,
                              EPILOGUE_PARAMS, int groups, int group_in, int group_out, int plane) {
-  const int p = (int)get_global_id(0) * 16, tile = get_global_id(1), picture = get_global_id(2);
+  const int p = first_position(get_global_id(0), plane);
+  const int tile = get_global_id(1), picture = get_global_id(2);
   const int tiles = (group_out + 7) / 8;
-  if (p >= plane || tile >= groups * tiles)
+  if ((int)get_global_id(0) * 16 >= plane || tile >= groups * tiles)
     return;
   const int group = tile / tiles, first = tile % tiles * 8, n = plane - p;
   const int count = group_out - first;
@@ -75,6 +82,45 @@ static bool loads_inside(int first, int last, int in_h, int in_w, int y0, int y1
       int kernel_h, int kernel_w, int stride_h, int stride_w, int dilation_h, int dilation_w,      \
       int pad_h, int pad_w
 
+/* Where the output is as large as the input and the stride 1, neighbours in the plane of the output
+ * have neighbours as inputs, across the ends of rows too; what lies outside is masked.
+ * Items: (16 positions, tile of 8 channels, picture). */
+__kernel void conv_same(__global const float *x, int x_offset, __global const float *packed,
+                        int packed_offset, __global float *out, int out_offset, EPILOGUE_PARAMS,
+                        WINDOW_PARAMS) {
+  const int plane = out_h * out_w, p = first_position(get_global_id(0), plane);
+  const int tile = get_global_id(1), picture = get_global_id(2), tiles = (group_out + 7) / 8;
+  if ((int)get_global_id(0) * 16 >= plane || tile >= groups * tiles)
+    return;
+  const int group = tile / tiles, first = tile % tiles * 8, n = plane - p;
+  const int count = group_out - first, taps = group_in * kernel_h * kernel_w;
+  const int total = batch * groups * group_in * plane;
+  const int in_first = (picture * groups + group) * group_in;
+  const int16 rows = (p + LANES) / out_w, columns = p + LANES - rows * out_w;
+  x += x_offset;
+  out += out_offset;
+  packed += packed_offset;
+  __global const float *w = packed + tile * taps * 8;
+  const float8 bias = vload8(groups * tiles * taps + tile, packed);
+  ACCUMULATORS(bias);
+  for (int i = 0; i < kernel_h; i++)
+    for (int j = 0; j < kernel_w; j++, w += group_in * 8) {
+      const int dy = i * dilation_h - pad_h, dx = j * dilation_w - pad_w;
+      const int16 ys = rows + dy, xs = columns + dx;
+      const int16 mask = (ys >= 0) & (ys < in_h) & (xs >= 0) & (xs < in_w);
+      if (!any(mask))
+        continue;
+      for (int k = 0; k < group_in; k++) {
+        const int at = (in_first + k) * plane + p + dy * in_w + dx;
+        const float16 v = load_inside(x, at, mask, total);
+        __global const float *wk = w + k * 8;
+        ACCUMULATE(v, wk);
+      }
+    }
+  const int at = ((picture * groups + group) * group_out + first) * plane + p;
+  STORE_ALL;
+}
+
 /* Any kernel, stride, dilation and padding. Items: (16 columns, row, picture and tile of 8). */
 __kernel void conv_general(__global const float *x, int x_offset, __global const float *packed,
                            int packed_offset, __global float *out, int out_offset, EPILOGUE_PARAMS,
@@ -108,7 +154,7 @@ __kernel void conv_general(__global const float *x, int x_offset, __global const
         const int row = ((in_first + k) * in_h + y) * in_w;
         const float16 v = inside ? load_masked(x + row + col, stride_w, mask, 0.0f)
                                  : load_row(x, row, col, stride_w, in_w, total, 0.0f);
-        __global const float *wk = w + ((k * kernel_h + i) * kernel_w + j) * 8;
+        __global const float *wk = w + ((i * kernel_w + j) * group_in + k) * 8;
         ACCUMULATE(v, wk);
       }
     }

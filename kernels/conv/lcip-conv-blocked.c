@@ -78,6 +78,7 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
                             const gboolean dense) {
   const int step = dense ? 1 : LCIP_BLOCK, channels = dense ? 1 : V_CHANNELS;
   const int width = vecs * LCIP_LANES;
+  const gint64 before = m->ky * m->kw * width, after = (m->kh - m->ky_end) * m->kw * width;
   vf sum[PIXELS][2];
   const float *w = m->w;
   LCIP_UNROLL
@@ -88,14 +89,14 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   }
   for (gint64 b = 0; b < m->n_blocks; b++) {
     const gint64 depth = dense ? 1 : b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
-    w += m->ky * m->kw * depth * width;
+    w += before * depth;
     for (gint64 ky = m->ky; ky < m->ky_end; ky++)
       for (gint64 kx = 0; kx < m->kw; kx++) {
         const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
         for (gint64 k = 0; k < depth; k += channels, x += channels, w += channels * width)
           multiply(sum, x, w, pixels, vecs, step, channels);
       }
-    w += (m->kh - m->ky_end) * m->kw * depth * width;
+    w += after * depth;
   }
   const float *side = m->side;
   float *out = m->out;

@@ -40,6 +40,13 @@ static ConvVariant conv_variant(const LcipStep *step, const ConvSizes *sizes) {
   return CONV_GENERAL;
 }
 
+static gboolean is_same(const LcipWindow *window) {
+  for (int i = 1; i < 3; i++)
+    if (window->stride[i] != 1 || window->in[i] != window->out[i])
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean is_pointwise(const LcipWindow *window) {
   for (int i = 1; i < 3; i++)
     if (window->kernel[i] != 1 || window->stride[i] != 1 || window->pad_begin[i] != 0 ||
@@ -69,10 +76,13 @@ static const float *constant_f32(const LcipStep *step, guint i) {
   return present ? lcip_tensor_get_data(step->constants[i]) : NULL;
 }
 
-static void pack_tile(const float *weights, gsize taps, gsize channels, float *packed) {
-  for (gsize t = 0; t < taps; t++)
-    for (gsize i = 0; i < channels; i++)
-      packed[t * TILE + i] = weights[i * taps + t];
+/* Input channels come last: a kernel goes through them for each place of the window. */
+static void pack_tile(const ConvSizes *sizes, const float *weights, gsize channels, float *packed) {
+  const gsize in = (gsize)sizes->group_in, places = (gsize)sizes->kernel_size;
+  for (gsize place = 0; place < places; place++)
+    for (gsize k = 0; k < in; k++)
+      for (gsize i = 0; i < channels; i++)
+        packed[(place * in + k) * TILE + i] = weights[(i * in + k) * places + place];
 }
 
 static void pack_tiles(const ConvSizes *sizes, const float *weights, const float *bias,
@@ -83,7 +93,7 @@ static void pack_tiles(const ConvSizes *sizes, const float *weights, const float
   for (gsize tile = 0; tile < (gsize)sizes->groups * tiles; tile++) {
     const gsize in_group = tile % tiles * TILE, channel = tile / tiles * out + in_group;
     const gsize channels = MIN(out - in_group, TILE);
-    pack_tile(weights + channel * taps, taps, channels, packed + tile * taps * TILE);
+    pack_tile(sizes, weights + channel * taps, channels, packed + tile * taps * TILE);
     if (bias)
       memcpy(packed_bias + tile * TILE, bias + channel, channels * sizeof(float));
   }
@@ -143,19 +153,6 @@ static gsize ceil_div(gint64 n, gint64 by) {
   return (gsize)((n + by - 1) / by);
 }
 
-static gboolean enqueue_pointwise(const LcipCall *call, const ConvSizes *sizes, LcipClQueue *queue,
-                                  GError **error) {
-  static const gsize local[] = {16, 2, 1};
-  const gint64 plane = sizes->window.in[1] * sizes->window.in[2];
-  const gsize global[] = {ceil_div(plane, 16),
-                          (gsize)sizes->groups * ceil_div(sizes->group_out, TILE),
-                          (gsize)sizes->batch};
-  LcipClArgs args = lcip_cl_args_begin(queue, "conv_pointwise", error);
-  push_tensors(&args, call, sizes);
-  lcip_cl_args_int(&args, plane);
-  return lcip_cl_args_launch(&args, 3, global, local);
-}
-
 static void push_window(LcipClArgs *args, const ConvSizes *sizes) {
   const LcipWindow *window = &sizes->window;
   lcip_cl_args_int(args, sizes->batch);
@@ -165,6 +162,24 @@ static void push_window(LcipClArgs *args, const ConvSizes *sizes) {
   lcip_cl_args_ints(args, 2, window->stride + 1);
   lcip_cl_args_ints(args, 2, window->dilation + 1);
   lcip_cl_args_ints(args, 2, window->pad_begin + 1);
+}
+
+/* Over the positions of a plane, whatever its rows: conv_pointwise and conv_same. */
+static gboolean enqueue_positions(const LcipCall *call, const ConvSizes *sizes, LcipClQueue *queue,
+                                  GError **error) {
+  static const gsize local[] = {16, 2, 1};
+  const gboolean pointwise = is_pointwise(&sizes->window);
+  const gint64 plane = sizes->window.in[1] * sizes->window.in[2];
+  const gsize global[] = {ceil_div(plane, 16),
+                          (gsize)sizes->groups * ceil_div(sizes->group_out, TILE),
+                          (gsize)sizes->batch};
+  LcipClArgs args = lcip_cl_args_begin(queue, pointwise ? "conv_pointwise" : "conv_same", error);
+  push_tensors(&args, call, sizes);
+  if (pointwise)
+    lcip_cl_args_int(&args, plane);
+  else
+    push_window(&args, sizes);
+  return lcip_cl_args_launch(&args, 3, global, local);
 }
 
 static gboolean conv_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, GError **error) {
@@ -178,8 +193,8 @@ static gboolean conv_opencl_enqueue(const LcipCall *call, LcipClQueue *queue, GE
   if (!conv_sizes(&sizes, call->step, &call->inputs[0].shape, error))
     return FALSE;
   const ConvVariant variant = conv_variant(call->step, &sizes);
-  if (variant == CONV_GENERAL && is_pointwise(&sizes.window))
-    return enqueue_pointwise(call, &sizes, queue, error);
+  if (variant == CONV_GENERAL && is_same(&sizes.window))
+    return enqueue_positions(call, &sizes, queue, error);
   const gboolean transposed = variant == CONV_TRANSPOSED;
   const gsize channels =
       (gsize)sizes.groups *
