@@ -14,7 +14,13 @@
 
 /* CLIENT_QUEUE, WORKER_QUEUE: messages that wait to be sent to one peer. A worker's is never full:
  * credits bound what it sends (LCIP_WORKER_MAX_QUEUED of lcip-worker-private.h). */
-enum { CLIENT_QUEUE = 16, WORKER_QUEUE = 16384, RECEIVE_QUEUE = 64, MAX_LOG = 64 };
+enum {
+  CLIENT_QUEUE = 16,
+  WORKER_QUEUE = 16384,
+  RECEIVE_QUEUE = 64,
+  MAX_LOG = 64,
+  MAX_UNDECIDED = 1024
+};
 enum { HANDSHAKE_MS = 3000 };
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
 #define ZAP_DOMAIN "lcip"
@@ -32,10 +38,10 @@ typedef struct {
   char *lost; /* why the connection is gone */
   gboolean connected;
   /* a worker's */
-  char *peer_name;
   LcipKeyAllowed allowed;
   gpointer allowed_data;
-  GQueue log; /* char * */
+  GQueue log;       /* char * */
+  GQueue undecided; /* descriptors of connections that are being authenticated */
 } Zmq;
 
 static void fail_zmq(GError **error, const char *what, const char *address) {
@@ -76,7 +82,19 @@ static void client_event(Zmq *zmq, guint16 event, guint32 value) {
     zmq->lost = g_strdup_printf("%s: %s", zmq->address, why);
 }
 
+/* libzmq says of a peer that speaks no ZeroMQ at all only that it was accepted and is gone. What
+ * succeeds or fails in between does not say which connection it was; the oldest, in all likelihood,
+ * and only a line of the log depends on it. */
 static void worker_event(Zmq *zmq, guint16 event, guint32 value) {
+  const gboolean is_decided =
+      event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED || event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH ||
+      event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL || event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+  if (event == ZMQ_EVENT_ACCEPTED && g_queue_get_length(&zmq->undecided) < MAX_UNDECIDED)
+    g_queue_push_tail(&zmq->undecided, GUINT_TO_POINTER(value));
+  if (is_decided)
+    g_queue_pop_head(&zmq->undecided);
+  if (event == ZMQ_EVENT_DISCONNECTED && g_queue_remove(&zmq->undecided, GUINT_TO_POINTER(value)))
+    add_log(zmq, g_strdup("refused a connection: it ended before it was authenticated"));
   if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
     add_log(zmq, g_strdup_printf("refused a connection: %s", why_protocol(value)));
   else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
@@ -320,7 +338,7 @@ static void zmq_transport_free(LcipTransport *transport) {
   if (zmq->context)
     zmq_ctx_term(zmq->context);
   g_queue_clear_full(&zmq->log, g_free);
-  g_free(zmq->peer_name);
+  g_queue_clear(&zmq->undecided);
   g_free(zmq->address);
   g_free(zmq->lost);
   g_free(zmq);
@@ -361,6 +379,7 @@ static Zmq *zmq_new(const char *address, int type, GError **error) {
   zmq->address = g_strdup(address);
   zmq_msg_init(&zmq->message);
   g_queue_init(&zmq->log);
+  g_queue_init(&zmq->undecided);
   zmq->context = zmq_ctx_new();
   zmq->socket = zmq->context ? zmq_socket(zmq->context, type) : NULL;
   if (!zmq->socket || !open_monitor(zmq)) {
