@@ -13,7 +13,7 @@ struct _LcipBlob {
 };
 
 LcipBlob *lcip_blob_new(gsize size_bytes) {
-  void *data = lcip_memory_alloc(size_bytes);
+  void *data = lcip_memory_alloc_full(size_bytes);
   if (!data)
     return NULL;
   LcipBlob *blob = g_new0(LcipBlob, 1);

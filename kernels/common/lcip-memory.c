@@ -60,6 +60,16 @@ void *lcip_memory_alloc(gsize size_bytes) {
   return memory;
 }
 
+void *lcip_memory_alloc_full(gsize size_bytes) {
+  void *memory = lcip_memory_alloc(size_bytes);
+#ifdef MADV_POPULATE_WRITE
+  /* Fails on kernels before 5.14: then pages come by faults, as ever. */
+  if (memory && size_bytes >= MAP_FROM_BYTES)
+    madvise(memory, size_bytes, MADV_POPULATE_WRITE);
+#endif
+  return memory;
+}
+
 void lcip_memory_free(void *memory, gsize size_bytes) {
   if (memory && size_bytes >= MAP_FROM_BYTES)
     munmap(memory, size_bytes);

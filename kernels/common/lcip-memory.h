@@ -10,6 +10,9 @@ G_BEGIN_DECLS
 
 /** lcip_memory_alloc: zeroed, aligned to LCIP_TENSOR_ALIGN; NULL when it cannot be had. */
 void *lcip_memory_alloc(gsize size_bytes);
+/** lcip_memory_alloc_full: the same for memory that is written from end to end at once: its pages
+ * are had in one call instead of a fault each. */
+void *lcip_memory_alloc_full(gsize size_bytes);
 /** lcip_memory_free: @size_bytes as it was asked for; @memory may be NULL. */
 void lcip_memory_free(void *memory, gsize size_bytes);
 

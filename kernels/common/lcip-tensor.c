@@ -144,11 +144,11 @@ static LcipTensor *tensor_alloc(const LcipTensorSpec *spec) {
   return tensor;
 }
 
-LcipTensor *lcip_tensor_new(const LcipTensorSpec *spec) {
+static LcipTensor *tensor_new(const LcipTensorSpec *spec, void *(*alloc)(gsize)) {
   LcipTensor *tensor = tensor_alloc(spec);
   if (!tensor)
     return NULL;
-  tensor->allocated = lcip_memory_alloc(tensor->size_bytes);
+  tensor->allocated = alloc(tensor->size_bytes);
   if (!tensor->allocated) {
     g_free(tensor);
     return NULL;
@@ -157,8 +157,12 @@ LcipTensor *lcip_tensor_new(const LcipTensorSpec *spec) {
   return tensor;
 }
 
+LcipTensor *lcip_tensor_new(const LcipTensorSpec *spec) {
+  return tensor_new(spec, lcip_memory_alloc);
+}
+
 LcipTensor *lcip_tensor_new_from_data(const LcipTensorSpec *spec, const void *data) {
-  LcipTensor *tensor = lcip_tensor_new(spec);
+  LcipTensor *tensor = tensor_new(spec, lcip_memory_alloc_full);
   if (tensor && tensor->size_bytes)
     memcpy(tensor->allocated, data, tensor->size_bytes);
   return tensor;

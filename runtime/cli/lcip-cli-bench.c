@@ -214,6 +214,7 @@ static guint in_flight(const LcipPlan *plan, const BenchArgs *args) {
 static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchArgs *args,
                       Bench *bench, GError **error) {
   LcipRunOptions options = {
+      .cold = TRUE,
       .inputs = inputs->tensors,
       .random_inputs = TRUE,
       .frames_in_flight = in_flight(plan, args),

@@ -313,6 +313,7 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
   const RunArgs *args = delivery->args;
   guint64 n_frames = count_frames(args, inputs);
   LcipRunOptions options = {
+      .cold = TRUE,
       .source = inputs->source,
       .inputs = inputs->tensors,
       .random_inputs = TRUE,

@@ -194,7 +194,8 @@ static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
                                  .failed = lcip_run_instance_failed,
                                  .failed_data = run,
                                  .lane_func = run->lane_func,
-                                 .lane_data = run->frame_data};
+                                 .lane_data = run->frame_data,
+                                 .cold = run->cold && group->epoch == 1};
   for (guint i = 0; i < group->n_streams; i++) {
     group->streams[i] =
         lcip_instance_new(group->plan, group->epoch, limit, &ends, group->profiler, i, error);

@@ -103,13 +103,14 @@ struct _LcipInstance {
   LcipDoorbell *source_bell; /* borrowed */
 };
 
-/** LcipInstanceEnds: what an instance needs of the run. */
+/** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. */
 typedef struct {
   LcipDoorbell *source_bell, *sink_bell;
   LcipFailedFunc failed;
   gpointer failed_data;
   LcipLaneFunc lane_func;
   gpointer lane_data;
+  gboolean cold;
 } LcipInstanceEnds;
 
 /** lcip_instance_new: memory, FIFOs, teams and queues; every kernel launched once at its real size

@@ -434,9 +434,10 @@ static void make_workers(LcipInstance *instance, LcipProfiler *profiler, guint s
   }
 }
 
-static gboolean ready_worker(LcipWorker *worker, GError **error) {
+static gboolean ready_worker(LcipWorker *worker, gboolean cold, GError **error) {
+  const LcipPlanLane *lane = worker->instance->plan->lanes->pdata[worker->lane];
   return make_lane_memory(worker, error) && bind_steps(worker, error) &&
-         lcip_worker_warm_up(worker, error);
+         ((cold && lane->kind == LCIP_LANE_CPU) || lcip_worker_warm_up(worker, error));
 }
 
 /* ---- instances ---- */
@@ -461,7 +462,7 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   make_pools(instance);
   gboolean ok = prime_delays(instance, error);
   for (guint i = 0; ok && i < plan->lanes->len; i++)
-    ok = !instance->workers[i] || ready_worker(instance->workers[i], error);
+    ok = !instance->workers[i] || ready_worker(instance->workers[i], ends->cold, error);
   connect_bells(instance, ends);
   if (!ok)
     g_clear_pointer(&instance, lcip_instance_free);

@@ -74,6 +74,7 @@ struct _LcipRun {
   guint64 n_frames;
   guint frames_in_flight;
   guint n_streams;
+  gboolean cold;
   LcipRecordLevel level;
   LcipFrameFunc frame_func;
   LcipEndFunc end_func;

@@ -52,7 +52,8 @@ typedef void (*LcipLaneFunc)(LcipPlan *plan, guint lane, const LcipLinkStatus *s
  * @random_inputs. @pushed: the other graph inputs come with lcip_run_push(). @n_frames: 0 without
  * limit. @frames_in_flight: per stream; 0 for 2 a lane.
  * @streams: replicas of the whole instance that take whole frames in turn; 0 is 1. The sink merges
- * them by frame number. */
+ * them by frame number. @cold: kernels of CPU lanes are not launched once before the first frame:
+ * it comes sooner, takes longer, and a kernel's failure ends the run instead of its start. */
 typedef struct {
   LcipMediaSource *source;
   GHashTable *inputs;
@@ -61,6 +62,7 @@ typedef struct {
   guint64 n_frames;
   guint frames_in_flight;
   guint streams;
+  gboolean cold;
   gboolean profile;
   gboolean trace; /* keep every firing for lcip_run_write_trace() */
   LcipFrameFunc frame_func;

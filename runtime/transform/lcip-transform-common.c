@@ -26,12 +26,12 @@ static gboolean is_candidate(const LcipIr *ir, const LcipIrNode *node) {
 static gboolean computes_the_same(const LcipIr *ir, const LcipIrNode *a, const LcipIrNode *b) {
   if (a->op != b->op || a->lane != b->lane || a->direct != b->direct ||
       a->inputs->len != b->inputs->len || a->outputs->len != b->outputs->len ||
-      a->n_anchor_inputs != b->n_anchor_inputs || !lcip_attrs_equal(a->attrs, b->attrs))
+      a->n_anchor_inputs != b->n_anchor_inputs)
     return FALSE;
   for (guint i = 0; i < a->inputs->len; i++)
     if (!same_input(ir, lcip_ir_input(a, i), lcip_ir_input(b, i)))
       return FALSE;
-  return TRUE;
+  return lcip_attrs_equal(a->attrs, b->attrs);
 }
 
 static int earlier(const LcipIr *ir, guint index) {
