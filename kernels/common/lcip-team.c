@@ -225,3 +225,11 @@ void lcip_team_run(LcipTeam *team, guint n_chunks, LcipTeamFunc func, gpointer d
   team_work(team, 0);
   wait_done(team, n_chunks);
 }
+
+/* NULL in builds without OpenBLAS, or where it has no threads of its own. */
+extern int blas_thread_shutdown_(void) __attribute__((weak));
+
+void lcip_team_end_library_threads(void) {
+  if (blas_thread_shutdown_)
+    blas_thread_shutdown_();
+}

@@ -22,4 +22,9 @@ guint lcip_team_size(const LcipTeam *team);
  * then the caller does all. What a chunk computes must not depend on which worker does it. */
 void lcip_team_run(LcipTeam *team, guint n_chunks, LcipTeamFunc func, gpointer data);
 
+/** lcip_team_end_library_threads: for programs of their own, first in main(). OpenBLAS starts its
+ * threads with the program, and they yield their processors to each other for some 30 ms; lanes do
+ * not use them. Should they be wanted again, OpenBLAS starts them. */
+void lcip_team_end_library_threads(void);
+
 G_END_DECLS

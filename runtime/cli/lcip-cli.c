@@ -69,6 +69,7 @@ int main(int argc, char **argv) {
   setlocale(LC_ALL, "");
   setlocale(LC_NUMERIC, "C");
   g_set_prgname("lcip");
+  lcip_team_end_library_threads();
   if (argc < 2) {
     lcip_cli_note("a command is missing; 'lcip --help' lists them");
     return LCIP_CLI_USAGE;
