@@ -163,7 +163,7 @@ void lcip_team_free(LcipTeam *team) {
 }
 
 guint lcip_team_size(const LcipTeam *team) {
-  return team ? team->size : 1;
+  return team && !team->alone_until_us ? team->size : 1;
 }
 
 static void publish_job(LcipTeam *team, guint n_chunks) {
@@ -187,10 +187,11 @@ static void note_wait(LcipTeam *team, gint64 begin_us) {
   team->stalled_us = now_us;
 }
 
-static gboolean is_alone(LcipTeam *team) {
-  if (!team->alone_until_us || g_get_monotonic_time() >= team->alone_until_us)
+/* Asked at the end of a job, so that the team's size stays what it is until the next has been done.
+ */
+static void look_at_clock(LcipTeam *team) {
+  if (team->alone_until_us && g_get_monotonic_time() >= team->alone_until_us)
     team->alone_until_us = 0;
-  return team->alone_until_us != 0;
 }
 
 static void wait_done(LcipTeam *team, guint n_chunks) {
@@ -212,9 +213,11 @@ static void wait_done(LcipTeam *team, guint n_chunks) {
 }
 
 void lcip_team_run(LcipTeam *team, guint n_chunks, LcipTeamFunc func, gpointer data) {
-  if (lcip_team_size(team) == 1 || n_chunks <= 1 || is_alone(team)) {
+  if (lcip_team_size(team) == 1 || n_chunks <= 1) {
     for (guint i = 0; i < n_chunks; i++)
       func(data, i, 0);
+    if (team)
+      look_at_clock(team);
     return;
   }
   team->func = func;

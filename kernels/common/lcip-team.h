@@ -16,7 +16,8 @@ typedef void (*LcipTeamFunc)(gpointer data, guint chunk, guint worker);
 LcipTeam *lcip_team_new(guint n_threads);
 void lcip_team_free(LcipTeam *team);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipTeam, lcip_team_free)
-/** lcip_team_size: 1 for NULL. */
+/** lcip_team_size: how many workers the next job has at most; 1 for NULL, and while the caller
+ * works alone. Never more than the team was made with. */
 guint lcip_team_size(const LcipTeam *team);
 /** lcip_team_run: calls @func for every chunk and returns when all are done. @team may be NULL:
  * then the caller does all. What a chunk computes must not depend on which worker does it. */
