@@ -1,6 +1,7 @@
 #include "config.h"
 #include "lcip-document.h"
 #include "lcip-open-dims.h"
+#include "lcip-query.h"
 
 #include <string.h>
 
@@ -289,6 +290,58 @@ static void test_settle_dims(void) {
   g_assert_cmpstr(left, ==, "");
 }
 
+/* ---- queries ---- */
+
+/* The ids that fit, with spaces between. */
+static char *found(LcipGraph *graph, const char *text) {
+  static const double ms[] = {1, 6, 4};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  lcip_problems_add(problems, LCIP_PROBLEM_ERROR, "odd", "refused");
+  lcip_problems_add(problems, LCIP_PROBLEM_WARNING, "tensor", "only a warning");
+  const LcipQueryFacts facts = {graph, lcip_graph_find_mapping(graph, NULL), problems, ms};
+  g_autoptr(LcipQuery) query = lcip_query_new(text, &error);
+  g_assert_no_error(error);
+  g_autoptr(GArray) indices = lcip_query_run(query, &facts);
+  GString *ids = g_string_new(NULL);
+  for (guint i = 0; i < indices->len; i++)
+    g_string_append_printf(ids, "%s%s", i ? " " : "",
+                           lcip_graph_actor(graph, g_array_index(indices, int, i))->id);
+  return g_string_free(ids, FALSE);
+}
+
+static void test_query(void) {
+  static const struct {
+    const char *text, *expected;
+  } cases[] = {{"", "source tensor odd"},   {"TENSOR", "tensor"},
+               {"op:odd", "odd"},           {"op:Picture*", "source tensor"},
+               {"op:Picture", ""},          {"op:picture* -source", "tensor"},
+               {"on:gpu", "odd"},           {"on:GPU op:odd", "odd"},
+               {"on:cpu", "source tensor"}, {"-on:cpu", "odd"},
+               {"is:slow", "tensor"},       {"is:invalid", "odd"},
+               {"is:pinned", "tensor"},     {"is:placed", "source"},
+               {"is:invalid is:slow", ""}};
+  g_autoptr(LcipGraph) graph = small_graph();
+  LcipMapping *mapping = lcip_graph_find_mapping(graph, NULL);
+  lcip_mapping_assign(mapping, "odd", "GPU");
+  lcip_mapping_pin(mapping, "tensor", "picture-to-tensor-ref");
+  lcip_graph_set_position(graph, "source", &(LcipPosition){1, 2});
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *ids = found(graph, cases[i].text);
+    g_assert_cmpstr(ids, ==, cases[i].expected);
+  }
+}
+
+static void test_query_refused(void) {
+  static const char *const texts[] = {"is:fast", "colour:red", "op:Conv in:cpu"};
+  for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+    g_autoptr(GError) error = NULL;
+    g_assert_null(lcip_query_new(texts[i], &error));
+    g_assert_error(error, LCIP_ERROR, LCIP_ERROR_INVALID);
+    g_assert_nonnull(strstr(error->message, "expected"));
+  }
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/document/undo", test_undo);
@@ -300,6 +353,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/document/lanes", test_lanes);
   g_test_add_func("/document/remove-actors", test_remove_actors);
   g_test_add_func("/document/title", test_title);
+  g_test_add_func("/document/query", test_query);
+  g_test_add_func("/document/query/refused", test_query_refused);
   g_test_add_func("/document/open-dims/suggestions", test_open_dims_suggestions);
   g_test_add_func("/document/open-dims/settle", test_settle_dims);
   return g_test_run();
