@@ -89,6 +89,8 @@ static const char *op_of(const LcipPlanWork *work) {
     return "Upload";
   if (work->kind == LCIP_STEP_DOWNLOAD)
     return "Download";
+  if (work->kind == LCIP_STEP_REMOTE)
+    return "Remote";
   return work->step.op ? work->step.op->name : "";
 }
 
@@ -124,8 +126,14 @@ static char *key_of(const LcipPlan *plan, guint index) {
   if (!lane || step->is_io)
     return NULL;
   g_autofree char *how = describe(plan->works->pdata[index], TRUE);
-  return g_strdup_printf("%s %u %s: %s", device_of(lane), lane->threads,
-                         step->kernel ? step->kernel->name : "", how);
+  GString *key = g_string_new(device_of(lane));
+  g_string_append_printf(key, " %u %s: %s", lane->threads, step->kernel ? step->kernel->name : "",
+                         how);
+  /* what a worker computes is told by its actors */
+  const LcipPlanWork *work = plan->works->pdata[index];
+  for (guint i = 0; work->kind == LCIP_STEP_REMOTE && i < step->n_actors; i++)
+    g_string_append_printf(key, " %s", lcip_graph_actor(plan->graph, step->actors[i])->id);
+  return g_string_free(key, FALSE);
 }
 
 static Entry *entry_new(const LcipPlan *plan, guint index) {
@@ -242,14 +250,28 @@ static double estimate(LcipStepTimes *times, const LcipPlan *plan, guint index,
   return step->n_actors == 0 && !step->kernel ? MAX(ms, MIN_COPY_MS) : ms;
 }
 
+/* A part for a worker, before it ran there: as long as it takes here. */
+static double guess_remote(LcipStepTimes *times, const LcipPlan *fallback, LcipSureness *sureness) {
+  double ms = 0;
+  for (guint i = 0; i < lcip_plan_n_steps(fallback); i++)
+    ms += lcip_step_times_get(times, fallback, i, sureness);
+  *sureness = LCIP_SURE_GUESS;
+  return ms;
+}
+
 double lcip_step_times_get(LcipStepTimes *times, const LcipPlan *plan, guint step,
                            LcipSureness *sureness) {
+  const LcipPlanWork *work = plan->works->pdata[step];
   g_autofree char *key = key_of(plan, step);
   *sureness = LCIP_SURE_MEASURED;
   if (!key)
     return 0;
   g_mutex_lock(&times->lock);
   const Entry *entry = g_hash_table_lookup(times->entries, key);
+  if (!entry && work->kind == LCIP_STEP_REMOTE) {
+    g_mutex_unlock(&times->lock);
+    return guess_remote(times, work->remote->fallback, sureness);
+  }
   const double ms = entry ? entry->ms : estimate(times, plan, step, sureness);
   g_mutex_unlock(&times->lock);
   return ms;

@@ -194,6 +194,7 @@ static LcipPlan *plan_fallback(LcipGraph *graph, const LcipPlanOptions *options,
                                GCancellable *cancellable, GError **error) {
   const LcipPlanOptions own = {.mapping = LCIP_REMOTE_FALLBACK,
                                .pinned = options->pinned,
+                               .sketch = options->sketch,
                                .threads = options->threads,
                                .families = options->families};
   return lcip_plan_new(graph, &own, NULL, cancellable, error);
