@@ -24,7 +24,6 @@ struct _LcipActorWidget {
   PangoLayout *time_layout;
 
   LcipActorTimeKind time_kind;
-  double ms;
   double fraction;
   LcipDetail detail;
   gboolean attached;
@@ -265,7 +264,6 @@ static void lcip_actor_widget_class_init(LcipActorWidgetClass *klass) {
 
 static void lcip_actor_widget_init(LcipActorWidget *self) {
   self->detail = LCIP_DETAIL_FULL;
-  self->ms = NAN;
   gtk_widget_set_focusable(GTK_WIDGET(self), TRUE);
   /* the canvas finds what lies under the pointer itself */
   gtk_widget_set_can_target(GTK_WIDGET(self), FALSE);
@@ -320,22 +318,20 @@ void lcip_actor_widget_set_shape(LcipActorWidget *self, const char *shape) {
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }
 
-void lcip_actor_widget_set_time(LcipActorWidget *self, LcipActorTimeKind kind, double ms,
+void lcip_actor_widget_set_time(LcipActorWidget *self, LcipActorTimeKind kind, const char *text,
                                 double fraction) {
-  g_autofree char *text = kind == LCIP_ACTOR_TIME_OWN && !isnan(ms) ? lcip_format_ms(ms) : NULL;
   if (kind == LCIP_ACTOR_TIME_OWN && !text)
     kind = LCIP_ACTOR_TIME_NONE;
   gboolean same_text = kind == self->time_kind && g_strcmp0(text, self->time_text) == 0;
   if (same_text && ABS(fraction - self->fraction) < 0.004)
     return;
   self->time_kind = kind;
-  self->ms = ms;
   self->fraction = CLAMP(fraction, 0, 1);
   gtk_widget_queue_draw(GTK_WIDGET(self));
   if (same_text)
     return;
   g_free(self->time_text);
-  self->time_text = g_steal_pointer(&text);
+  self->time_text = g_strdup(text);
   g_clear_object(&self->time_layout);
   update_accessible(self);
 }

@@ -34,9 +34,9 @@ void lcip_actor_widget_set_lane(LcipActorWidget *widget, const char *lane);
 void lcip_actor_widget_set_attached(LcipActorWidget *widget, gboolean attached);
 /** lcip_actor_widget_set_shape: the output's shape, or NULL. */
 void lcip_actor_widget_set_shape(LcipActorWidget *widget, const char *shape);
-/** lcip_actor_widget_set_time: @ms of a step of its own, or NAN before it was measured. @fraction:
- * length of the bar, 0 to 1. */
-void lcip_actor_widget_set_time(LcipActorWidget *widget, LcipActorTimeKind kind, double ms,
+/** lcip_actor_widget_set_time: @text: the figure of a step of its own, or NULL before it is known.
+ * @fraction: length of the bar, 0 to 1. */
+void lcip_actor_widget_set_time(LcipActorWidget *widget, LcipActorTimeKind kind, const char *text,
                                 double fraction);
 /** lcip_actor_widget_set_problem: what is wrong with it, or NULL. */
 void lcip_actor_widget_set_problem(LcipActorWidget *widget, const char *problem);

@@ -23,6 +23,8 @@ static const struct {
     {"win.zoom-in", {"<Control>plus", "<Control>equal", "<Control>KP_Add"}},
     {"win.zoom-out", {"<Control>minus", "<Control>KP_Subtract"}},
     {"win.zoom-original", {"<Control>0", "<Control>KP_0"}},
+    {"win.find", {"<Control>f"}},
+    {"win.commands", {"<Control>k"}},
     {"win.problems", {"<Control><Shift>m"}},
     {"win.show-help-overlay", {"<Control>question"}},
     {"window.close", {"<Control>w"}},

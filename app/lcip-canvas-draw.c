@@ -6,6 +6,9 @@
 
 #define PORT_ZOOM 0.62 /* from here on edges end in dots and carry labels */
 #define MAX_GHOSTS 60
+#define DASH 10.0
+#define DASH_GAP 6.0
+#define DOT 3.0
 
 static PangoLayout *label_new(LcipCanvas *self, const char *text, int size, gboolean bold) {
   PangoLayout *layout = gtk_widget_create_pango_layout(GTK_WIDGET(self), text);
@@ -80,15 +83,30 @@ static void append_hatch(GtkSnapshot *snapshot, const graphene_rect_t *rect) {
       stops, 4);
 }
 
+/* The lane that limits the capacity has a dotted border, above and below. */
+static void append_dots(GtkSnapshot *snapshot, const graphene_rect_t *rect) {
+  const GdkRGBA *color = &lcip_palette_get()->text;
+  for (int side = 0; side < 2; side++) {
+    const float y = rect->origin.y + (side ? rect->size.height - DOT : 0);
+    for (float x = LCIP_CANVAS_HEADER_WIDTH; x < rect->origin.x + rect->size.width; x += 3 * DOT)
+      gtk_snapshot_append_color(snapshot, color, &GRAPHENE_RECT_INIT(x, y, DOT, DOT));
+  }
+}
+
 static void append_band(LcipCanvas *self, GtkSnapshot *snapshot, guint index) {
   const LcipPalette *palette = lcip_palette_get();
   graphene_rect_t rect = band_rect(self, index);
   gtk_snapshot_append_color(snapshot, &palette->band, &rect);
-  if (CANVAS_LANE(self, index)->unbound || CANVAS_LANE(self, index)->saturated)
+  if (CANVAS_LANE(self, index)->unbound || CANVAS_LANE(self, index)->saturated ||
+      CANVAS_LANE(self, index)->offline)
     append_hatch(snapshot, &rect);
+  if (CANVAS_LANE(self, index)->offline)
+    gtk_snapshot_append_color(snapshot, &palette->offline, &rect);
   gtk_snapshot_append_color(
       snapshot, &palette->band_border,
       &GRAPHENE_RECT_INIT(rect.origin.x, rect.origin.y + rect.size.height - 1, rect.size.width, 1));
+  if (CANVAS_LANE(self, index)->bottleneck)
+    append_dots(snapshot, &rect);
   if (!CANVAS_LANE(self, index)->empty || self->drag.mode == CANVAS_DRAG_ACTORS)
     return;
   g_autoptr(PangoLayout) layout = label_new(self, "Drop actors here", 13, FALSE);
@@ -130,7 +148,19 @@ static void append_segment(GtkSnapshot *snapshot, double x0, double y0, double x
   gtk_snapshot_append_color(snapshot, color, &GRAPHENE_RECT_INIT(left, top, width, height));
 }
 
+/* The same in dashes, for the critical path; they run on round corners by starting anew there. */
+static void append_dashes(GtkSnapshot *snapshot, double x0, double y0, double x1, double y1,
+                          float line, const GdkRGBA *color) {
+  const double length = MAX(fabs(x1 - x0), fabs(y1 - y0));
+  for (double at = 0; at < length; at += DASH + DASH_GAP) {
+    const double from = at / length, to = MIN(at + DASH, length) / length;
+    append_segment(snapshot, x0 + (x1 - x0) * from, y0 + (y1 - y0) * from, x0 + (x1 - x0) * to,
+                   y0 + (y1 - y0) * to, line, color);
+  }
+}
+
 typedef struct {
+  gboolean critical;
   gboolean crosses; /* lanes */
   gboolean selected;
   gsize bytes;
@@ -140,6 +170,7 @@ static EdgeLook edge_look(LcipCanvas *self, guint index) {
   const LcipEdge *edge = &g_array_index(self->graph->edges, LcipEdge, index);
   const LcipLayoutEdge *line = &self->layout->edges[index];
   EdgeLook look = {0};
+  look.critical = lcip_canvas_edge_is_critical(self, edge);
   look.crosses = line->points[0].lane != line->points[line->n_points - 1].lane;
   look.selected = (edge->src_actor >= 0 &&
                    lcip_actor_widget_get_selected(lcip_canvas_actor(self, edge->src_actor))) ||
@@ -164,16 +195,20 @@ static void append_edge(LcipCanvas *self, GtkSnapshot *snapshot, guint index,
                         const EdgeLook *look) {
   const LcipPalette *palette = lcip_palette_get();
   const LcipLayoutEdge *edge = &self->layout->edges[index];
-  const GdkRGBA *color = look->selected  ? &palette->selection
-                         : look->crosses ? &palette->crossing_edge
-                                         : &palette->edge;
-  float line = edge_width(self, look);
+  const GdkRGBA *color = look->selected   ? &palette->selection
+                         : look->critical ? &palette->text
+                         : look->crosses  ? &palette->crossing_edge
+                                          : &palette->edge;
+  float line = edge_width(self, look) + (look->critical ? 1 : 0);
   double x0 = 0, y0 = 0;
   for (guint i = 0; i < edge->n_points; i++) {
     const LcipLayoutPoint *point = &edge->points[i];
     double x = round(lcip_canvas_to_widget_x(self, point->x));
     double y = round(lcip_canvas_to_widget_y(self, point->lane, point->y));
-    if (i > 0)
+    if (i > 0 && look->critical)
+      append_dashes(snapshot, MAX(x0, -DASH), y0,
+                    MIN(x, gtk_widget_get_width(GTK_WIDGET(self)) + DASH), y, line, color);
+    else if (i > 0)
       append_segment(snapshot, x0, y0, x, y, line, color);
     x0 = x;
     y0 = y;
@@ -383,7 +418,8 @@ static void append_headers(LcipCanvas *self, GtkSnapshot *snapshot) {
     graphene_rect_t rect = band_rect(self, i);
     rect.size.width = LCIP_CANVAS_HEADER_WIDTH;
     gtk_snapshot_push_clip(snapshot, &rect);
-    if (CANVAS_LANE(self, i)->saturated || CANVAS_LANE(self, i)->unbound)
+    if (CANVAS_LANE(self, i)->saturated || CANVAS_LANE(self, i)->unbound ||
+        CANVAS_LANE(self, i)->offline)
       append_hatch(snapshot, &rect);
     gtk_widget_snapshot_child(GTK_WIDGET(self), self->headers->pdata[i], snapshot);
     gtk_snapshot_pop(snapshot);

@@ -92,13 +92,13 @@ static void update_actor_step(LcipCanvas *self, guint actor) {
   self->step_of[actor] = planned ? planned->step : -1;
   show_shape(self, actor, planned);
   if (!planned) {
-    lcip_actor_widget_set_time(lcip_canvas_actor(self, actor), LCIP_ACTOR_TIME_NONE, NAN, 0);
+    lcip_actor_widget_set_time(lcip_canvas_actor(self, actor), LCIP_ACTOR_TIME_NONE, NULL, 0);
     return;
   }
   const LcipPlanStep *step = planned->step >= 0 ? lcip_plan_step(self->plan, planned->step) : NULL;
   LcipActorTimeKind kind = time_kind(planned, step);
   if (kind != LCIP_ACTOR_TIME_OWN)
-    lcip_actor_widget_set_time(lcip_canvas_actor(self, actor), kind, NAN, 0);
+    lcip_actor_widget_set_time(lcip_canvas_actor(self, actor), kind, NULL, 0);
 }
 
 static void update_lane_plan(LcipCanvas *self) {
@@ -110,9 +110,56 @@ static void update_lane_plan(LcipCanvas *self) {
         planned = lcip_plan_lane(self->plan, j);
     const LcipDevice *device = lcip_lane_header_find_device(lane);
     CANVAS_LANE(self, i)->unbound = device == NULL;
-    CANVAS_LANE(self, i)->saturated = FALSE;
+    CANVAS_LANE(self, i)->saturated = CANVAS_LANE(self, i)->bottleneck = FALSE;
     lcip_lane_header_set_plan(self->headers->pdata[i], device, planned);
   }
+}
+
+/* ---- times ---- */
+
+static void set_bracket_text(LcipCanvas *self, CanvasBracket *bracket) {
+  const LcipPlanStep *step = lcip_plan_step(self->plan, bracket->step);
+  g_autofree char *figure = lcip_canvas_figure_text(self, bracket->step);
+  const char *format =
+      step->output.format != LCIP_FORMAT_DENSE ? lcip_format_name(step->output.format) : NULL;
+  g_autofree char *text = figure && format ? g_strdup_printf("%s · %s", figure, format)
+                                           : g_strdup(figure   ? figure
+                                                      : format ? format
+                                                               : "one step");
+  if (g_strcmp0(text, bracket->text) == 0)
+    return;
+  g_free(bracket->text);
+  bracket->text = g_steal_pointer(&text);
+  g_clear_object(&bracket->layout);
+}
+
+static void update_brackets(LcipCanvas *self) {
+  for (guint i = 0; i < self->brackets->len; i++) {
+    CanvasBracket *bracket = CANVAS_BRACKET(self, i);
+    set_bracket_text(self, bracket);
+    /* the overview shows the step once, at its first member */
+    self->fractions[g_array_index(bracket->members, int, 0)] =
+        lcip_canvas_figure_fraction(self, bracket->step);
+  }
+}
+
+static void update_times(LcipCanvas *self) {
+  for (guint i = 0; i < self->actors->len; i++) {
+    int index = self->step_of[i];
+    const LcipPlanStep *step = index >= 0 ? lcip_plan_step(self->plan, index) : NULL;
+    if (!step || step->n_actors > 1)
+      continue;
+    g_autofree char *text = lcip_canvas_figure_text(self, index);
+    self->fractions[i] = lcip_canvas_figure_fraction(self, index);
+    lcip_actor_widget_set_time(lcip_canvas_actor(self, i), LCIP_ACTOR_TIME_OWN, text,
+                               self->fractions[i]);
+  }
+}
+
+static void update_figures(LcipCanvas *self, const LcipProfile *profile) {
+  lcip_canvas_measure_figures(self, profile);
+  update_brackets(self);
+  update_times(self);
 }
 
 /* After a new graph or plan: who is in which step. */
@@ -130,6 +177,9 @@ void lcip_canvas_update_steps(LcipCanvas *self) {
   for (guint i = 0; self->plan && i < lcip_plan_n_steps(self->plan); i++)
     if (lcip_plan_step(self->plan, i)->n_actors > 1)
       add_bracket(self, i, lcip_plan_step(self->plan, i));
+  if (self->plan)
+    update_figures(self, NULL);
+  lcip_canvas_update_critical(self);
   update_lane_plan(self);
   gtk_widget_queue_draw(GTK_WIDGET(self));
 }
@@ -137,68 +187,37 @@ void lcip_canvas_update_steps(LcipCanvas *self) {
 void lcip_canvas_set_plan(LcipCanvas *self, LcipPlan *plan) {
   if (plan)
     lcip_plan_ref(plan);
+  if (self->plan != plan)
+    g_clear_pointer(&self->last_ms, g_free);
   g_clear_pointer(&self->plan, lcip_plan_unref);
   self->plan = plan;
   lcip_canvas_update_steps(self);
   gtk_widget_queue_allocate(GTK_WIDGET(self));
 }
 
-/* ---- times ---- */
+/* ---- edges and lanes ---- */
 
-static double slowest_step(const LcipProfile *profile) {
-  double slowest = 0;
-  for (guint i = 0; i < lcip_plan_n_steps(profile->plan); i++)
-    if (profile->steps[i].n > 0 && !lcip_plan_step(profile->plan, i)->is_io)
-      slowest = MAX(slowest, profile->steps[i].median_ms);
-  return MAX(slowest, 1e-6);
+static double median_of(const LcipTimes *times) {
+  return times->n > 0 ? times->median_ms : NAN;
 }
 
-static void set_bracket_text(CanvasBracket *bracket, const LcipPlanStep *step,
-                             const LcipTimes *times) {
-  g_autofree char *ms = times && times->n > 0 ? lcip_format_ms(times->median_ms) : NULL;
-  const char *format =
-      step->output.format != LCIP_FORMAT_DENSE ? lcip_format_name(step->output.format) : NULL;
-  g_autofree char *text = ms && format ? g_strdup_printf("%s · %s", ms, format)
-                                       : g_strdup(ms       ? ms
-                                                  : format ? format
-                                                           : "one step");
-  if (g_strcmp0(text, bracket->text) == 0)
-    return;
-  g_free(bracket->text);
-  bracket->text = g_steal_pointer(&text);
-  g_clear_object(&bracket->layout);
-}
-
-static void update_brackets(LcipCanvas *self, const LcipProfile *profile, double slowest) {
-  for (guint i = 0; i < self->brackets->len; i++) {
-    CanvasBracket *bracket = CANVAS_BRACKET(self, i);
-    const LcipTimes *times = profile ? &profile->steps[bracket->step] : NULL;
-    set_bracket_text(bracket, lcip_plan_step(self->plan, bracket->step), times);
-    /* the overview shows the step once, at its first member */
-    if (times && times->n > 0)
-      self->fractions[g_array_index(bracket->members, int, 0)] = times->median_ms / slowest;
-  }
-}
-
-static void update_times(LcipCanvas *self, const LcipProfile *profile, double slowest) {
-  for (guint i = 0; i < self->actors->len; i++) {
-    int index = self->step_of[i];
-    const LcipPlanStep *step = index >= 0 ? lcip_plan_step(self->plan, index) : NULL;
-    if (!step || step->n_actors > 1)
-      continue;
-    const LcipTimes *times = profile ? &profile->steps[index] : NULL;
-    gboolean known = times && times->n > 0;
-    double fraction = known ? MIN(times->median_ms / slowest, 1) : 0;
-    self->fractions[i] = fraction;
-    lcip_actor_widget_set_time(lcip_canvas_actor(self, i), LCIP_ACTOR_TIME_OWN,
-                               known ? times->median_ms : NAN, fraction);
-  }
+/* To a worker and back: a step's tensors go together, so each edge shows the time of all. */
+static double network_ms(LcipCanvas *self, const LcipProfile *profile, guint index) {
+  const LcipEdge *edge = &g_array_index(self->graph->edges, LcipEdge, index);
+  const int src = edge->src_actor >= 0 ? self->step_of[edge->src_actor] : -1;
+  const int dst = edge->dst_actor >= 0 ? self->step_of[edge->dst_actor] : -1;
+  if (dst >= 0 && profile->remotes[dst].send.n > 0)
+    return median_of(&profile->remotes[dst].send);
+  return src >= 0 ? median_of(&profile->remotes[src].reply) : NAN;
 }
 
 /* The time that carrying an edge takes is that of copies and reorders on its way; between lanes
  * that share memory there are none. */
 static double carry_ms(LcipCanvas *self, const LcipProfile *profile, guint edge) {
   int steps[4];
+  const double network = network_ms(self, profile, edge);
+  if (!isnan(network))
+    return network;
   const guint n = lcip_plan_edge_carriers(self->plan, edge, steps);
   double ms = 0;
   for (guint i = 0; i < n; i++)
@@ -214,6 +233,26 @@ static void update_edges(LcipCanvas *self, const LcipProfile *profile) {
   self->edge_ms = g_new(double, self->graph->edges->len + 1);
   for (guint i = 0; i < self->graph->edges->len; i++)
     self->edge_ms[i] = lcip_plan_edge_bytes(self->plan, i) > 0 ? carry_ms(self, profile, i) : NAN;
+}
+
+void lcip_canvas_set_link(LcipCanvas *self, const char *name, const LcipLaneLink *link) {
+  for (guint i = 0; self->graph && i < self->lanes->len && i < self->graph->lanes->len; i++) {
+    const LcipLane *lane = self->graph->lanes->pdata[i];
+    if (!g_str_equal(lane->name, name))
+      continue;
+    CANVAS_LANE(self, i)->offline = link && !link->online;
+    lcip_lane_header_set_link(self->headers->pdata[i], link);
+    gtk_widget_queue_draw(GTK_WIDGET(self));
+  }
+}
+
+/* With one lane in use there is nothing to choose from. */
+static gboolean is_bottleneck(const LcipProfile *profile, const char *lane) {
+  guint used = 0;
+  for (guint i = 0; i < lcip_plan_n_lanes(profile->plan); i++)
+    used += lcip_plan_lane(profile->plan, i)->n_steps > 0;
+  return used > 1 && profile->bottleneck_lane >= 0 &&
+         g_str_equal(lcip_plan_lane(profile->plan, (guint)profile->bottleneck_lane)->name, lane);
 }
 
 /* Reorders and copies belong to no actor: the lane's header names them. */
@@ -236,6 +275,8 @@ static void update_lane_profile(LcipCanvas *self, const LcipProfile *profile) {
       }
     }
     CANVAS_LANE(self, i)->saturated = figures && figures->utilisation > 0.95;
+    CANVAS_LANE(self, i)->bottleneck = extra.bottleneck =
+        figures && is_bottleneck(profile, lane->name);
     lcip_lane_header_set_profile(self->headers->pdata[i], figures, &extra);
   }
 }
@@ -245,9 +286,10 @@ void lcip_canvas_set_profile(LcipCanvas *self, const LcipProfile *profile) {
     return;
   if (profile && profile->plan != self->plan)
     return; /* of the plan before, while a new one takes over */
-  double slowest = profile ? slowest_step(profile) : 1;
-  update_brackets(self, profile, slowest);
-  update_times(self, profile, slowest);
+  update_figures(self, profile);
+  if (profile)
+    lcip_canvas_keep_times(self, profile);
+  lcip_canvas_update_critical(self);
   update_edges(self, profile);
   update_lane_profile(self, profile);
   gtk_widget_queue_draw(GTK_WIDGET(self));

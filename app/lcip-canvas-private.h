@@ -17,7 +17,9 @@ typedef struct {
   double top, height, content;
   gboolean empty;
   gboolean unbound;
+  gboolean offline; /* remote, and its worker is lost */
   gboolean saturated;
+  gboolean bottleneck; /* of several lanes in use the one that limits the capacity */
 } CanvasLane;
 
 /* The bracket over a fused step. @members: actor indices; @left.. of what it spans. */
@@ -69,6 +71,10 @@ struct _LcipCanvas {
   GArray *brackets;              /* CanvasBracket */
   int *step_of;                  /* per actor: step of the plan, or -1 */
   double *fractions;             /* per actor */
+  double *values;                /* per step of the plan: the figure, NAN unknown */
+  double *last_ms;               /* per step of the plan: its time when it last ran */
+  double *critical;              /* per actor: its place on the path from 1 on, 0 beside it */
+  GHashTable *baseline;          /* actor id -> double: times to compare with */
   double *edge_ms;               /* per edge: what it takes to carry it, NAN when not measured */
   GtkAdjustment *adjustments[2]; /* by GtkOrientation */
   GtkGesture *drag_gesture;
@@ -76,6 +82,9 @@ struct _LcipCanvas {
   LcipSpecFunc spec_func;
   gpointer spec_data; /* borrowed */
   GtkScrollablePolicy policies[2];
+  LcipFigures figures;
+  double largest, total; /* of values */
+  gboolean show_critical;
   double zoom;
   char *cursor; /* id of the actor that has or last had the focus */
   CanvasDrag drag;
@@ -111,6 +120,14 @@ char *lcip_canvas_refusal(LcipCanvas *canvas, const GArray *actors, int lane);
 /* lcip-canvas-overlay.c: what plan and profile put on the actors. */
 void lcip_canvas_update_steps(LcipCanvas *canvas);
 void lcip_canvas_clear_brackets(LcipCanvas *canvas);
+
+/* lcip-canvas-figures.c */
+void lcip_canvas_measure_figures(LcipCanvas *canvas, const LcipProfile *profile);
+double lcip_canvas_figure_fraction(LcipCanvas *canvas, guint step);
+char *lcip_canvas_figure_text(LcipCanvas *canvas, guint step); /* NULL where there is none */
+void lcip_canvas_keep_times(LcipCanvas *canvas, const LcipProfile *profile);
+void lcip_canvas_update_critical(LcipCanvas *canvas);
+gboolean lcip_canvas_edge_is_critical(LcipCanvas *canvas, const LcipEdge *edge);
 
 /* lcip-canvas-draw.c */
 void lcip_canvas_snapshot(GtkWidget *widget, GtkSnapshot *snapshot);

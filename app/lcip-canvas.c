@@ -525,6 +525,10 @@ static void canvas_finalize(GObject *object) {
   g_free(self->step_of);
   g_free(self->fractions);
   g_free(self->edge_ms);
+  g_free(self->values);
+  g_free(self->last_ms);
+  g_free(self->critical);
+  g_hash_table_unref(self->baseline);
   g_free(self->cursor);
   G_OBJECT_CLASS(lcip_canvas_parent_class)->finalize(object);
 }
@@ -588,6 +592,7 @@ static void lcip_canvas_init(LcipCanvas *self) {
   self->actors = g_ptr_array_new();
   self->headers = g_ptr_array_new();
   self->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  self->baseline = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   self->lanes = g_array_new(FALSE, TRUE, sizeof(CanvasLane));
   self->brackets = g_array_new(FALSE, TRUE, sizeof(CanvasBracket));
   self->drag.actors = g_array_new(FALSE, FALSE, sizeof(int));

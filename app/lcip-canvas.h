@@ -4,6 +4,7 @@
 
 #include "lcip-layout.h"
 #include "lcip-run.h"
+#include "lcip-session.h"
 
 G_BEGIN_DECLS
 
@@ -26,6 +27,23 @@ void lcip_canvas_set_plan(LcipCanvas *canvas, LcipPlan *plan);
  * set_plan(). */
 typedef LcipTensorSpec (*LcipSpecFunc)(gpointer data, const char *id, guint port);
 void lcip_canvas_set_spec_func(LcipCanvas *canvas, LcipSpecFunc func, gpointer data);
+/** lcip_canvas_set_link: what is known of remote lane @lane's connection; NULL for nothing. */
+void lcip_canvas_set_link(LcipCanvas *canvas, const char *lane, const LcipLaneLink *link);
+/** LcipFigures: what the numbers on actors say: time in milliseconds; its share of all steps' time;
+ * its difference to what it was when this was chosen; bytes of the output; the kernel's family. */
+typedef enum {
+  LCIP_FIGURES_TIME,
+  LCIP_FIGURES_SHARE,
+  LCIP_FIGURES_DIFFERENCE,
+  LCIP_FIGURES_MEMORY,
+  LCIP_FIGURES_KERNEL
+} LcipFigures;
+void lcip_canvas_set_figures(LcipCanvas *canvas, LcipFigures figures);
+LcipFigures lcip_canvas_get_figures(LcipCanvas *canvas);
+/** lcip_canvas_set_critical_path: marks the chain of steps that takes longest. */
+void lcip_canvas_set_critical_path(LcipCanvas *canvas, gboolean show);
+/** lcip_canvas_is_critical: is actor @id marked? */
+gboolean lcip_canvas_is_critical(LcipCanvas *canvas, const char *id);
 /** lcip_canvas_set_profile: times of the profile's plan; NULL to show none. */
 void lcip_canvas_set_profile(LcipCanvas *canvas, const LcipProfile *profile);
 /** lcip_canvas_set_problems: array of LcipProblem, or NULL: their actors are marked. */

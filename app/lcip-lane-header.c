@@ -18,6 +18,7 @@ struct _LcipLaneHeader {
   GtkLabel *load_label;
   GtkLabel *memory_label;
   GtkLabel *queue_label;
+  GtkLabel *link_label;
   GtkWidget *unbound_box;
   GtkActionable *assign_button;
   GtkActionable *empty_button;
@@ -59,6 +60,7 @@ static void lcip_lane_header_class_init(LcipLaneHeaderClass *klass) {
   gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, load_label);
   gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, memory_label);
   gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, queue_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, link_label);
   gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, unbound_box);
   gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, assign_button);
   gtk_widget_class_bind_template_child(widget_class, LcipLaneHeader, empty_button);
@@ -148,6 +150,48 @@ void lcip_lane_header_set_plan(LcipLaneHeader *self, const LcipDevice *device,
   gtk_widget_set_visible(self->warning_image, FALSE);
 }
 
+/* ---- the link ---- */
+
+/* "0.12 ms · 940 MB/s", what is known of it. */
+static char *link_figures(const LcipLinkStatus *status) {
+  g_autofree char *ms = status->latency_ns > 0 ? lcip_format_ms(status->latency_ns / 1e6) : NULL;
+  g_autofree char *rate =
+      status->bytes_per_second > 0 ? g_format_size((guint64)status->bytes_per_second) : NULL;
+  if (ms && rate)
+    return g_strdup_printf("%s · %s/s", ms, rate);
+  return ms ? g_steal_pointer(&ms) : rate ? g_strdup_printf("%s/s", rate) : NULL;
+}
+
+/* A dot that is full or hollow, so that colour is not all. */
+static char *link_words(const LcipLaneLink *link) {
+  g_autofree char *figures = link_figures(&link->status);
+  if (link->online)
+    return g_strdup_printf("● Online%s%s", figures ? "  " : "", figures ? figures : "");
+  if (link->status.state == LCIP_LINK_CONNECTING || link->status.state == LCIP_LINK_DEPLOYING)
+    return g_strdup_printf("○ Offline: %s…", lcip_link_state_name(link->status.state));
+  return g_strdup_printf("○ Offline: %s", link->status.reason ? link->status.reason : "no answer");
+}
+
+void lcip_lane_header_set_link(LcipLaneHeader *self, const LcipLaneLink *link) {
+  gtk_widget_set_visible(GTK_WIDGET(self->link_label), link != NULL);
+  if (!link)
+    return;
+  g_autofree char *words = link_words(link);
+  g_autofree char *tooltip =
+      g_strdup_printf("%s\n%s%s%s", link->status.address ? link->status.address : link->lane, words,
+                      link->status.reason && link->online ? "\nLast time offline: " : "",
+                      link->status.reason && link->online ? link->status.reason : "");
+  gtk_label_set_text(self->link_label, words);
+  gtk_widget_set_tooltip_text(GTK_WIDGET(self->link_label), tooltip);
+  gtk_widget_remove_css_class(GTK_WIDGET(self->link_label), link->online ? "offline" : "online");
+  gtk_widget_add_css_class(GTK_WIDGET(self->link_label), link->online ? "online" : "offline");
+}
+
+const char *lcip_lane_header_get_link_text(LcipLaneHeader *self) {
+  return gtk_widget_get_visible(GTK_WIDGET(self->link_label)) ? gtk_label_get_text(self->link_label)
+                                                              : NULL;
+}
+
 /* ---- the profile ---- */
 
 static char *extra_words(const char *one, const char *many, guint n, double ms) {
@@ -169,6 +213,7 @@ void lcip_lane_header_set_profile(LcipLaneHeader *self, const LcipLaneProfile *p
   g_autofree char *reorders =
       extra_words("reorder", "reorders", extra->n_reorders, extra->reorder_ms);
   g_autofree char *copies = extra_words("copy", "copies", extra->n_copies, extra->copy_ms);
-  g_autofree char *text = g_strconcat(queue, reorders, copies, NULL);
+  g_autofree char *text =
+      g_strconcat(extra->bottleneck ? "Limits the capacity\n" : "", queue, reorders, copies, NULL);
   gtk_label_set_text(self->queue_label, text);
 }

@@ -24,7 +24,7 @@ typedef enum {
 /** LcipPalette: what the painted parts of the editor are painted with. Every text has a contrast of
  * at least 4.5:1 on what it stands on. */
 typedef struct {
-  GdkRGBA canvas, band, band_border, hatch;
+  GdkRGBA canvas, band, band_border, hatch, offline;
   GdkRGBA header, header_border;
   GdkRGBA card, card_border, attached;
   GdkRGBA text, dim_text;

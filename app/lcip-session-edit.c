@@ -4,6 +4,8 @@
 #include "lcip-palette.h"
 #include "lcip-session-private.h"
 
+#include <string.h>
+
 /* Edits: each makes an edited copy of the graph and hands it to the document as one command. */
 
 static char *move_label(const LcipGraph *graph, const char *const *ids, const char *lane) {
@@ -123,10 +125,20 @@ void lcip_session_copy_mapping(LcipSession *self) {
 
 /* ---- lanes ---- */
 
+/* "tcp://board.local:5577/cpu" is called "board.local". */
+static char *worker_name(const char *id) {
+  const char *start = strstr(id, "://");
+  start = start ? start + 3 : id;
+  const gsize n = strcspn(start, "/");
+  const char *colon = g_strrstr_len(start, (gssize)n, ":");
+  return g_strndup(start, colon && g_str_has_prefix(id, "tcp://") ? (gsize)(colon - start) : n);
+}
+
 static char *free_lane_name(const LcipGraph *graph, const LcipDevice *device) {
+  g_autofree char *worker = device->kind == LCIP_LANE_REMOTE ? worker_name(device->id) : NULL;
   const char *kind = device->kind == LCIP_LANE_CPU      ? "CPU"
                      : device->kind == LCIP_LANE_OPENCL ? "OpenCL"
-                                                        : "Remote";
+                                                        : worker;
   for (guint i = 1;; i++) {
     g_autofree char *name = i == 1 ? g_strdup(kind) : g_strdup_printf("%s %u", kind, i);
     if (!lcip_graph_find_lane(graph, name))

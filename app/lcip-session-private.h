@@ -39,6 +39,8 @@ struct _LcipSession {
   LcipStepTimes *times; /* of all that ran since the program started */
   GCancellable *predicting;
   LcipForecast forecast;
+  GPtrArray *found; /* LcipProblem: what planning found last */
+  GPtrArray *links; /* LcipLaneLink */
 
   gboolean has_times;
   guint generation; /* counts documents, so that late results are recognised */
@@ -60,6 +62,7 @@ typedef enum {
   SESSION_PROFILE_CHANGED,
   SESSION_CHANGE_CHANGED,
   SESSION_FORECAST_CHANGED,
+  SESSION_LINKS_CHANGED,
   SESSION_MESSAGE,
   SESSION_FAILED,
   SESSION_N_SIGNALS
@@ -82,6 +85,12 @@ void lcip_session_change_fail(LcipSession *session, const char *why);
 void lcip_session_change_clear(LcipSession *session);
 void lcip_session_change_update(LcipSession *session);
 
+/* lcip-session-links.c */
+GPtrArray *lcip_session_links_new(void);
+void lcip_session_update_links(LcipSession *session);
+void lcip_session_forget_links(LcipSession *session);
+void lcip_session_add_link_problems(LcipSession *session, GPtrArray *problems);
+
 /* lcip-session-predict.c */
 void lcip_session_predict_change(LcipSession *session);
 void lcip_session_predict_clear(LcipSession *session);
@@ -91,6 +100,8 @@ void lcip_session_predict_clear(LcipSession *session);
 GPtrArray *lcip_session_load_problems(LcipSession *session);
 void lcip_session_set_load_problems(LcipSession *session, GPtrArray *problems);
 void lcip_session_adopt_problems(LcipSession *session, const GPtrArray *found, const GError *error);
+/* lcip_session_rebuild_problems: after what was found or a lane changed. */
+void lcip_session_rebuild_problems(LcipSession *session);
 /* lcip_session_refuses_to_run: TRUE, and says why, when what was read is not all of the model. */
 gboolean lcip_session_refuses_to_run(LcipSession *session);
 /* lcip_session_set_analysis: takes @analysis. */

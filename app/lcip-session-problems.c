@@ -44,19 +44,29 @@ void lcip_session_set_load_problems(LcipSession *self, GPtrArray *problems) {
 /* ---- the list ---- */
 
 /* The reader says more about an operator that LCIP does not have than the analysis can. */
-void lcip_session_adopt_problems(LcipSession *self, const GPtrArray *found, const GError *error) {
+void lcip_session_rebuild_problems(LcipSession *self) {
   const LcipGraph *graph = lcip_session_get_graph(self);
   g_autoptr(GPtrArray) loaded = lcip_session_load_problems(self);
   GPtrArray *problems = lcip_session_load_problems(self);
-  for (guint i = 0; i < found->len; i++) {
-    const LcipProblem *problem = found->pdata[i];
+  for (guint i = 0; graph && i < self->found->len; i++) {
+    const LcipProblem *problem = self->found->pdata[i];
     if (!is_unknown(graph, problem->actor_id) || !mentions(loaded, problem->actor_id))
       append(problems, problem);
   }
-  if (error && !lcip_problems_have_errors(problems))
-    lcip_problems_add(problems, LCIP_PROBLEM_ERROR, NULL, "%s", error->message);
+  lcip_session_add_link_problems(self, problems);
   g_ptr_array_unref(self->problems);
   self->problems = problems;
+}
+
+void lcip_session_adopt_problems(LcipSession *self, const GPtrArray *found, const GError *error) {
+  g_ptr_array_set_size(self->found, 0);
+  for (guint i = 0; i < found->len; i++)
+    append(self->found, found->pdata[i]);
+  lcip_session_rebuild_problems(self);
+  if (!error || lcip_problems_have_errors(self->problems))
+    return;
+  lcip_problems_add(self->found, LCIP_PROBLEM_ERROR, NULL, "%s", error->message);
+  lcip_session_rebuild_problems(self);
 }
 
 const GPtrArray *lcip_session_get_problems(LcipSession *self) {

@@ -108,6 +108,24 @@ const LcipProfile *lcip_session_get_profile(LcipSession *self) {
   return self->profile;
 }
 
+double *lcip_session_get_actor_ms(LcipSession *self) {
+  const LcipGraph *graph = lcip_session_get_graph(self);
+  const LcipProfile *profile = self->profile;
+  if (!graph || !profile)
+    return NULL;
+  double *ms = g_new0(double, graph->actors->len + 1);
+  for (guint i = 0; i < lcip_plan_n_steps(profile->plan); i++) {
+    const LcipPlanStep *step = lcip_plan_step(profile->plan, i);
+    if (step->n_actors == 0 || step->is_io || profile->steps[i].n == 0)
+      continue;
+    const LcipActor *first = lcip_graph_actor(lcip_plan_graph(profile->plan), step->actors[0]);
+    const int index = lcip_graph_find_actor(graph, first->id);
+    if (index >= 0)
+      ms[index] = profile->steps[i].median_ms;
+  }
+  return ms;
+}
+
 void lcip_session_forget_profile(LcipSession *self) {
   if (!self->profile)
     return;
@@ -131,6 +149,7 @@ static void run_ended(LcipSession *self, const GError *error) {
 static gboolean poll_profile(gpointer data) {
   LcipSession *self = data;
   g_autoptr(GError) error = NULL;
+  lcip_session_update_links(self);
   LcipProfile *profile = lcip_run_profile(self->run);
   if (profile) {
     g_clear_pointer(&self->profile, lcip_profile_free);
@@ -384,6 +403,7 @@ void lcip_session_stop(LcipSession *self) {
   g_clear_pointer(&self->source_sizes, g_hash_table_unref);
   set_words(self, NULL, NULL);
   lcip_session_change_clear(self);
+  lcip_session_forget_links(self);
   lcip_session_forget_profile(self);
   lcip_session_emit(self, SESSION_STATE_CHANGED);
   g_autoptr(GTask) task = g_task_new(self, NULL, stop_done, NULL);

@@ -70,6 +70,7 @@ static void set_document(LcipSession *self, LcipDocument *document, GPtrArray *l
   self->generation++;
   g_clear_pointer(&self->plan, lcip_plan_unref);
   g_ptr_array_set_size(self->problems, 0);
+  g_ptr_array_set_size(self->found, 0);
   lcip_session_set_load_problems(self, load_problems);
   lcip_session_set_analysis(self, NULL, NULL);
   g_clear_pointer(&self->source_trouble, g_free);
@@ -280,6 +281,8 @@ static void session_dispose(GObject *object) {
 static void session_finalize(GObject *object) {
   LcipSession *self = LCIP_SESSION(object);
   g_ptr_array_unref(self->problems);
+  g_ptr_array_unref(self->found);
+  g_ptr_array_unref(self->links);
   lcip_session_set_load_problems(self, NULL);
   lcip_session_set_analysis(self, NULL, NULL);
   lcip_step_times_unref(self->times);
@@ -294,7 +297,7 @@ static void session_finalize(GObject *object) {
 static void lcip_session_class_init(LcipSessionClass *klass) {
   static const char *const names[] = {"document-changed", "graph-changed",   "plan-changed",
                                       "state-changed",    "profile-changed", "change-changed",
-                                      "forecast-changed"};
+                                      "forecast-changed", "links-changed"};
   G_OBJECT_CLASS(klass)->dispose = session_dispose;
   G_OBJECT_CLASS(klass)->finalize = session_finalize;
   for (guint i = 0; i < G_N_ELEMENTS(names); i++)
@@ -308,6 +311,8 @@ static void lcip_session_class_init(LcipSessionClass *klass) {
 
 static void lcip_session_init(LcipSession *self) {
   self->problems = lcip_problems_new();
+  self->found = lcip_problems_new();
+  self->links = lcip_session_links_new();
   self->slot = lcip_session_slot_new();
   self->times = lcip_step_times_new();
 }

@@ -12,9 +12,9 @@ G_BEGIN_DECLS
  *
  * Signals: "document-changed" (another document), "graph-changed" (an edit), "plan-changed" (plan
  * or problems), "state-changed" (run state, picture source or its trouble), "profile-changed"
- * (about 5 times a second), "change-changed" (what the last move did), "forecast-changed" (what a
- * move would do), "message" (const char *text:
- * a short note), "failed" (const char *title, const char *why). */
+ * (about 5 times a second), "change-changed" (what the last move did), "links-changed" (a remote
+ * lane), "forecast-changed" (what a move would do), "message" (const char *text: a short note),
+ * "failed" (const char *title, const char *why). */
 #define LCIP_TYPE_SESSION (lcip_session_get_type())
 G_DECLARE_FINAL_TYPE(LcipSession, lcip_session, LCIP, SESSION, GObject)
 
@@ -135,6 +135,21 @@ const char *lcip_session_get_source_words(LcipSession *session);
 const char *lcip_session_get_source_trouble(LcipSession *session);
 /** lcip_session_get_profile: NULL while nothing was measured. Valid until the next signal. */
 const LcipProfile *lcip_session_get_profile(LcipSession *session);
+/** lcip_session_get_actor_ms: per actor of the graph the time of the step that it is the first of,
+ * else 0; NULL while nothing runs. Free with g_free(). */
+double *lcip_session_get_actor_ms(LcipSession *session);
+/** LcipLaneLink: the connection of a lane on a worker, as of the last look. @fallback: the lane
+ * that computes its actors while it is not @online. */
+typedef struct {
+  char *lane;
+  char *fallback;
+  gboolean online;
+  LcipLinkStatus status;
+} LcipLaneLink;
+/** lcip_session_get_links: LcipLaneLink of the run's remote lanes; borrowed. "links-changed" tells
+ * when one gets online or offline. */
+const GPtrArray *lcip_session_get_links(LcipSession *session);
+const LcipLaneLink *lcip_session_get_link(LcipSession *session, const char *lane);
 /** lcip_session_take_picture: the newest picture that nobody took yet, or NULL. Transfer full. */
 LcipTensor *lcip_session_take_picture(LcipSession *session);
 

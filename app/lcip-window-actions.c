@@ -2,6 +2,9 @@
 
 #include "lcip-window-private.h"
 
+#include "lcip-pair-dialog.h"
+#include "lcip-remote-device.h"
+
 #define ZOOM_STEP 1.25
 
 /* ---- view ---- */
@@ -26,6 +29,34 @@ static void action_fit(GSimpleAction *action, GVariant *parameter, gpointer data
 
 static void action_reveal(GSimpleAction *action, GVariant *parameter, gpointer data) {
   lcip_canvas_reveal(((LcipWindow *)data)->canvas, g_variant_get_string(parameter, NULL));
+}
+
+static void action_find(GSimpleAction *action, GVariant *parameter, gpointer data) {
+  lcip_finder_show(((LcipWindow *)data)->finder, TRUE);
+}
+
+static void action_commands(GSimpleAction *action, GVariant *parameter, gpointer data) {
+  lcip_finder_show(((LcipWindow *)data)->finder, FALSE);
+}
+
+static const char *const figure_names[] = {"time", "share", "difference", "memory", "kernel"};
+
+static void action_figures(GSimpleAction *action, GVariant *parameter, gpointer data) {
+  LcipWindow *self = data;
+  const char *name = g_variant_get_string(parameter, NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS(figure_names); i++) {
+    if (!g_str_equal(figure_names[i], name))
+      continue;
+    g_simple_action_set_state(action, parameter);
+    lcip_canvas_set_figures(self->canvas, (LcipFigures)i);
+    lcip_canvas_set_profile(self->canvas, lcip_session_get_profile(self->session));
+    gtk_widget_queue_draw(GTK_WIDGET(self->overview));
+  }
+}
+
+static void action_critical_path(GSimpleAction *action, GVariant *state, gpointer data) {
+  g_simple_action_set_state(action, state);
+  lcip_canvas_set_critical_path(((LcipWindow *)data)->canvas, g_variant_get_boolean(state));
 }
 
 /* ---- edits ---- */
@@ -72,6 +103,22 @@ static void action_add_lane(GSimpleAction *action, GVariant *parameter, gpointer
     lcip_session_add_lane(self->session, device);
 }
 
+static void paired(const char *address, gpointer data) {
+  LcipWindow *self = data;
+  if (!address)
+    return;
+  g_autofree char *text = g_strdup_printf("Paired with %s: Add Lane has its devices", address);
+  lcip_window_fill_lane_menu(self);
+  g_signal_emit_by_name(self->session, "message", text);
+}
+
+static void action_pair(GSimpleAction *action, GVariant *parameter, gpointer data) {
+  g_autoptr(GError) error = NULL;
+  if (!lcip_pair_dialog_present(GTK_WINDOW(data), paired, data, &error))
+    g_signal_emit_by_name(((LcipWindow *)data)->session, "failed", "Could Not Pair",
+                          error->message);
+}
+
 static void action_remove_lane(GSimpleAction *action, GVariant *parameter, gpointer data) {
   lcip_session_remove_lane(((LcipWindow *)data)->session, g_variant_get_string(parameter, NULL));
 }
@@ -107,8 +154,10 @@ static void action_assign_lane(GSimpleAction *action, GVariant *parameter, gpoin
   GtkWidget *dialog = adw_message_dialog_new(GTK_WINDOW(self), title, problem);
   adw_message_dialog_add_response(ADW_MESSAGE_DIALOG(dialog), "cancel", "_Cancel");
   adw_message_dialog_set_close_response(ADW_MESSAGE_DIALOG(dialog), "cancel");
-  for (guint i = 0; i < devices->len; i++) {
-    const LcipDevice *device = devices->pdata[i];
+  g_autoptr(GPtrArray) remote = lcip_remote_devices(NULL);
+  for (guint i = 0; i < devices->len + (remote ? remote->len : 0); i++) {
+    const LcipDevice *device =
+        i < devices->len ? devices->pdata[i] : remote->pdata[i - devices->len];
     adw_message_dialog_add_response(ADW_MESSAGE_DIALOG(dialog), device->id, device->name);
   }
   AssignRequest *request = g_new0(AssignRequest, 1);
@@ -124,6 +173,18 @@ static void menu_append(GMenu *menu, const char *label, const char *action, cons
   g_menu_append_item(menu, item);
 }
 
+/* Those that are paired, and the way to one more. */
+static void append_workers(GMenu *menu) {
+  g_autoptr(GPtrArray) devices = lcip_remote_devices(NULL);
+  g_autoptr(GMenu) section = g_menu_new();
+  for (guint i = 0; devices && i < devices->len; i++) {
+    const LcipDevice *device = devices->pdata[i];
+    menu_append(section, device->name, "win.add-lane", device->id);
+  }
+  g_menu_append(section, "Pair with a Worker…", "win.pair");
+  g_menu_append_section(menu, "Paired Workers", G_MENU_MODEL(section));
+}
+
 void lcip_window_fill_lane_menu(LcipWindow *self) {
   const GPtrArray *devices = lcip_runtime_devices(lcip_runtime_get());
   const char *problem = lcip_runtime_opencl_problem(lcip_runtime_get());
@@ -134,6 +195,7 @@ void lcip_window_fill_lane_menu(LcipWindow *self) {
     menu_append(found, device->name, "win.add-lane", device->id);
   }
   g_menu_append_section(menu, "Devices of This Computer", G_MENU_MODEL(found));
+  append_workers(menu);
   if (problem) {
     g_autoptr(GMenu) missing = g_menu_new();
     g_menu_append(missing, problem, NULL);
@@ -199,6 +261,10 @@ static const GActionEntry entries[] = {
     {.name = "zoom-original", .activate = action_zoom_original},
     {.name = "fit", .activate = action_fit},
     {.name = "reveal", .activate = action_reveal, .parameter_type = "s"},
+    {.name = "find", .activate = action_find},
+    {.name = "commands", .activate = action_commands},
+    {.name = "figures", .activate = action_figures, .parameter_type = "s", .state = "'time'"},
+    {.name = "critical-path", .state = "false", .change_state = action_critical_path},
     {.name = "undo", .activate = action_undo},
     {.name = "redo", .activate = action_redo},
     {.name = "tidy", .activate = action_tidy},
@@ -207,6 +273,7 @@ static const GActionEntry entries[] = {
     {.name = "move-selection", .activate = action_move_selection, .parameter_type = "i"},
     {.name = "revert", .activate = action_revert},
     {.name = "add-lane", .activate = action_add_lane, .parameter_type = "s"},
+    {.name = "pair", .activate = action_pair},
     {.name = "remove-lane", .activate = action_remove_lane, .parameter_type = "s"},
     {.name = "empty-lane", .activate = action_empty_lane, .parameter_type = "s"},
     {.name = "assign-lane", .activate = action_assign_lane, .parameter_type = "s"},
@@ -234,9 +301,9 @@ static void set_edit_tooltip(GtkWidget *button, const char *verb, const char *la
 
 void lcip_window_update_actions(LcipWindow *self) {
   static const char *const need_document[] = {
-      "zoom-in",     "zoom-out",       "zoom-original", "fit",         "reveal",
-      "tidy",        "move-selection", "add-lane",      "remove-lane", "empty-lane",
-      "assign-lane", "problems",       "save",          "save-as"};
+      "zoom-in",        "zoom-out", "zoom-original", "fit",        "reveal",      "tidy",
+      "move-selection", "add-lane", "remove-lane",   "empty-lane", "assign-lane", "problems",
+      "save",           "save-as",  "find",          "commands",   "figures",     "critical-path"};
   LcipDocument *document = lcip_session_get_document(self->session);
   LcipGraph *graph = lcip_session_get_graph(self->session);
   LcipSessionState state = lcip_session_get_state(self->session);

@@ -2,6 +2,7 @@
 
 #include "lcip-change-chip.h"
 #include "lcip-connect-card.h"
+#include "lcip-finder.h"
 #include "lcip-inspector.h"
 #include "lcip-overview.h"
 #include "lcip-picture-panel.h"
@@ -20,6 +21,7 @@ struct _LcipWindow {
   LcipOverview *overview;
   LcipChangeChip *chip;
   LcipConnectCard *connect_card;
+  LcipFinder *finder;
   GtkRevealer *problems_revealer;
   LcipProblemsView *problems;
   GtkToggleButton *problems_button;

@@ -37,6 +37,8 @@ static void update_page(LcipWindow *self) {
 
 /* ---- figures ---- */
 
+static void update_links(LcipWindow *self);
+
 static void set_markup(GtkLabel *label, const char *value, const char *unit) {
   g_autofree char *text = g_strdup_printf("%s %s", value, unit);
   gtk_label_set_text(label, text);
@@ -45,6 +47,7 @@ static void set_markup(GtkLabel *label, const char *value, const char *unit) {
 static void update_stats(LcipWindow *self) {
   const LcipProfile *profile = lcip_session_get_profile(self->session);
   gtk_widget_set_visible(self->stats_box, profile != NULL);
+  update_links(self);
   lcip_canvas_set_profile(self->canvas, profile);
   gtk_widget_queue_draw(GTK_WIDGET(self->overview));
   if (!profile)
@@ -164,6 +167,22 @@ static void show_failure(LcipWindow *self, const char *title, const char *why) {
   gtk_window_present(GTK_WINDOW(dialog));
 }
 
+/* Nothing here takes the focus: a lane that is lost or comes back must not disturb. */
+static void update_links(LcipWindow *self) {
+  LcipGraph *graph = lcip_session_get_graph(self->session);
+  for (guint i = 0; graph && i < graph->lanes->len; i++) {
+    const LcipLane *lane = graph->lanes->pdata[i];
+    if (lane->kind == LCIP_LANE_REMOTE)
+      lcip_canvas_set_link(self->canvas, lane->name,
+                           lcip_session_get_link(self->session, lane->name));
+  }
+}
+
+static void links_changed(LcipWindow *self) {
+  update_links(self);
+  update_problems(self);
+}
+
 /* ---- canvas ---- */
 
 static void move_actors(LcipWindow *self, char **ids, const char *lane) {
@@ -244,14 +263,26 @@ static void add_session(LcipWindow *self) {
   lcip_inspector_set_session(self->inspector, self->session);
   lcip_change_chip_set_session(self->chip, self->session);
   lcip_connect_card_set_session(self->connect_card, self->session);
+  lcip_finder_set_session(self->finder, self->session);
   g_signal_connect_swapped(self->session, "document-changed", G_CALLBACK(document_changed), self);
   g_signal_connect_swapped(self->session, "graph-changed", G_CALLBACK(graph_changed), self);
   g_signal_connect_swapped(self->session, "plan-changed", G_CALLBACK(plan_changed), self);
   g_signal_connect_swapped(self->session, "state-changed", G_CALLBACK(state_changed), self);
   g_signal_connect_swapped(self->session, "profile-changed", G_CALLBACK(update_stats), self);
+  g_signal_connect_swapped(self->session, "links-changed", G_CALLBACK(links_changed), self);
   g_signal_connect_swapped(self->session, "forecast-changed", G_CALLBACK(forecast_changed), self);
   g_signal_connect_swapped(self->session, "message", G_CALLBACK(show_message), self);
   g_signal_connect_swapped(self->session, "failed", G_CALLBACK(show_failure), self);
+}
+
+static void focus_canvas(LcipWindow *self) {
+  gtk_widget_child_focus(GTK_WIDGET(self->canvas), GTK_DIR_TAB_FORWARD);
+}
+
+static void actors_found(LcipWindow *self, char **ids) {
+  lcip_canvas_reveal(self->canvas, ids[0]);
+  if (ids[1])
+    lcip_canvas_select(self->canvas, (const char *const *)ids);
 }
 
 /* ---- closing ---- */
@@ -299,6 +330,7 @@ static void bind_children(GtkWidgetClass *widget_class) {
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, overview);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, chip);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, connect_card);
+  gtk_widget_class_bind_template_child(widget_class, LcipWindow, finder);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, problems_revealer);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, problems);
   gtk_widget_class_bind_template_child(widget_class, LcipWindow, problems_button);
@@ -328,6 +360,7 @@ static void lcip_window_class_init(LcipWindowClass *klass) {
   g_type_ensure(LCIP_TYPE_OVERVIEW);
   g_type_ensure(LCIP_TYPE_CHANGE_CHIP);
   g_type_ensure(LCIP_TYPE_CONNECT_CARD);
+  g_type_ensure(LCIP_TYPE_FINDER);
   g_type_ensure(LCIP_TYPE_INSPECTOR);
   g_type_ensure(LCIP_TYPE_PICTURE_PANEL);
   g_type_ensure(LCIP_TYPE_PROBLEMS_VIEW);
@@ -341,6 +374,8 @@ static void lcip_window_init(LcipWindow *self) {
   gtk_widget_init_template(GTK_WIDGET(self));
   add_canvas(self);
   add_session(self);
+  g_signal_connect_swapped(self->finder, "closed", G_CALLBACK(focus_canvas), self);
+  g_signal_connect_swapped(self->finder, "found", G_CALLBACK(actors_found), self);
   g_signal_connect_swapped(self->problems, "activated", G_CALLBACK(problem_activated), self);
   AdwStyleManager *style = adw_style_manager_get_default();
   g_signal_connect_swapped(style, "notify::dark", G_CALLBACK(redraw_all), self);

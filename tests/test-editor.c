@@ -443,6 +443,44 @@ static void test_input_sizes(void) {
                   "Set Input Sizes");
 }
 
+/* ---- finding ---- */
+
+static void type_and_activate(const char *text) {
+  gtk_editable_set_text(lcip_finder_get_entry(window->finder), text);
+  g_signal_emit_by_name(lcip_finder_get_entry(window->finder), "search-changed");
+  g_signal_emit_by_name(lcip_finder_get_entry(window->finder), "activate");
+  g_assert_false(gtk_widget_get_visible(GTK_WIDGET(window->finder)));
+}
+
+static void test_finder(void) {
+  open_example();
+  LcipGraph *graph = lcip_session_get_graph(session);
+  guint n_pools = 0;
+  for (guint i = 0; i < graph->actors->len; i++)
+    n_pools += g_str_equal(lcip_graph_actor(graph, i)->op_name, "MaxPool");
+  g_assert_cmpuint(n_pools, >, 1);
+  activate("win.find", NULL);
+  g_assert_true(gtk_widget_get_visible(GTK_WIDGET(window->finder)));
+  type_and_activate("op:maxpool"); /* the first line is for all of them */
+  g_auto(GStrv) selection = lcip_canvas_get_selection(canvas);
+  g_assert_cmpuint(g_strv_length(selection), ==, n_pools);
+  /* a filter that there is not is said, and leads nowhere */
+  activate("win.find", NULL);
+  gtk_editable_set_text(lcip_finder_get_entry(window->finder), "colour:red");
+  g_signal_emit_by_name(lcip_finder_get_entry(window->finder), "search-changed");
+  GtkListBoxRow *row = gtk_list_box_get_row_at_index(lcip_finder_get_list(window->finder), 0);
+  g_assert_nonnull(row);
+  g_assert_false(gtk_list_box_row_get_activatable(row));
+  g_signal_emit_by_name(lcip_finder_get_entry(window->finder), "stop-search");
+  g_assert_false(gtk_widget_get_visible(GTK_WIDGET(window->finder)));
+  /* commands */
+  g_autofree char *first = g_strdup(graph->active_mapping);
+  activate("win.commands", NULL);
+  type_and_activate("use mapping cpu+gpu");
+  g_assert_cmpstr(lcip_session_get_graph(session)->active_mapping, ==, "cpu+gpu");
+  activate("win.mapping", g_variant_new_string(first));
+}
+
 /* ---- running ---- */
 
 static gboolean has_profile(void) {
@@ -494,6 +532,36 @@ static void check_forecast(const char *conv, const char *lane) {
   g_assert_null(canvas->drag.forecast);
 }
 
+static const char *watched_id;
+static gboolean shows_share(void) {
+  return strstr(label_of_actor(watched_id), " %") != NULL;
+}
+static gboolean shows_ms(void) {
+  return strstr(label_of_actor(watched_id), " ms") || strstr(label_of_actor(watched_id), " µs");
+}
+
+/* The source's picture is on every path; of the two heads at the end only one is. */
+static void check_figures(void) {
+  g_autofree char *id = g_strdup(actor_of("PictureToTensor"));
+  watched_id = id;
+  wait_until(shows_ms, "a time on an actor");
+  activate("win.figures", g_variant_new_string("share"));
+  wait_until(shows_share, "a share on an actor");
+  activate("win.figures", g_variant_new_string("time"));
+  wait_until(shows_ms, "a time on the actor again");
+  g_assert_false(lcip_canvas_is_critical(canvas, id));
+  activate("win.critical-path", NULL);
+  g_assert_true(lcip_canvas_is_critical(canvas, id));
+  LcipGraph *graph = lcip_session_get_graph(session);
+  guint n_critical = 0;
+  for (guint i = 0; i < graph->actors->len; i++)
+    n_critical += lcip_canvas_is_critical(canvas, lcip_graph_actor(graph, i)->id);
+  g_assert_cmpuint(n_critical, >, graph->actors->len / 2);
+  g_assert_cmpuint(n_critical, <, graph->actors->len);
+  activate("win.critical-path", NULL);
+  g_assert_false(lcip_canvas_is_critical(canvas, id));
+}
+
 static void test_run(void) {
   open_example();
   lcip_session_set_source(session, "demo");
@@ -502,6 +570,7 @@ static void test_run(void) {
   wait_until(has_profile, "frames");
   wait_until(results_arrived, "detections");
   g_assert_null(lcip_session_get_source_trouble(session));
+  check_figures();
   activate("win.add-lane", g_variant_new_string("cpu"));
   guint n = lcip_session_get_graph(session)->lanes->len;
   const LcipLane *added = lcip_session_get_graph(session)->lanes->pdata[n - 1];
@@ -545,6 +614,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/editor/connect-picture", test_connect_picture);
   g_test_add_func("/editor/refused-operator", test_refused_operator);
   g_test_add_func("/editor/input-sizes", test_input_sizes);
+  g_test_add_func("/editor/finder", test_finder);
   g_test_add_func("/editor/run", test_run);
   return g_test_run();
 }
