@@ -165,7 +165,7 @@ static void ask_for_weights(LcipWorkerSession *session) {
   }
   session->n_weights_left = indices->len;
   for (guint at = 0; at == 0 || at < indices->len; at += most)
-    send_need(session, (const guint32 *)(const void *)indices->data + at,
+    send_need(session, at < indices->len ? &g_array_index(indices, guint32, at) : NULL,
               MIN(most, indices->len - at), at + most >= indices->len);
 }
 
@@ -294,7 +294,7 @@ static gboolean make_plan(LcipWorkerSession *session, GError **error) {
   const LcipPlanOptions options = {.mapping = LCIP_REMOTE_WORKER,
                                    .bindings = bindings,
                                    .pinned = (session->flags & LCIP_DEPLOY_PINNED) != 0,
-                                   .threads = MIN(session->threads, 1024)};
+                                   .threads = MIN(session->threads, g_get_num_processors())};
   session->plan = lcip_plan_new(session->graph, &options, NULL, NULL, error);
   return session->plan != NULL;
 }

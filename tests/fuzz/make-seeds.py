@@ -82,7 +82,60 @@ def messages():
     yield from (b"\1" + entry, b"\2" + entry + entry)
 
 
-SEEDS = {"npy": arrays, "onnx": models, "safetensors": weights, "wire": messages, "xml": documents}
+HELLO, DEPLOY, BULK, FRAME, PING, BYE = 1, 3, 4, 7, 10, 13  # LcipWireType
+F32 = 1  # LcipType
+
+
+def spec(*dims):
+    return struct.pack("<BBBB", F32, F32, len(dims), 0) + struct.pack(f"<{len(dims)}I", *dims)
+
+
+def frame(n_bytes, *specs):
+    return struct.pack("<QQI", 3, n_bytes, len(specs)) + b"".join(specs) + bytes(min(n_bytes, 1 << 18))
+
+
+def record(kind, session, body=b""):
+    return struct.pack("<BBH", kind, session, len(body)) + body
+
+
+def document(operator, inputs, output, attributes="", out="1 2 4 4"):
+    """A graph of one actor that a client may deploy: its lane and mapping are called worker."""
+    edges = "".join(f'<edge from="x" to="a" to-port="{port}"/>' for port in inputs)
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<lcip xmlns="urn:lcip:graph:1" version="1">
+  <graph name="part" opset="21" source-opset="21">
+    <description/>
+    <input id="x" name="x" type="f32" shape="1 2 4 4"/>
+    <output id="y" name="y" type="f32" shape="{out}"/>
+    <actor id="a" name="" domain="" operator="{operator}" inputs="{len(inputs)}" outputs="1">{attributes}</actor>
+    {edges}
+    <edge from="a" from-port="{output}" to="y"/>
+  </graph>
+  <platform><lane name="worker" kind="cpu" threads="1"/></platform>
+  <mapping name="worker" active="true"><assign actor="a" lane="worker"/></mapping>
+  <layout/>
+</lcip>
+""".encode()
+
+
+def deploys():
+    """Sessions with one document each; see fuzz-deploy.c."""
+    kernel = '<attribute name="kernel_shape" type="ints">2 2</attribute>'
+    documents = [document("Relu", ["X"], "Y"), document("Softmax", ["input"], "output"),
+                 document("Add", ["A", "B"], "C"), document("MaxPool", ["X"], "Y", kernel, "1 2 3 3"),
+                 document("GlobalMaxPool", ["X"], "Y", "", "1 2 1 1")]
+    hello = record(HELLO, 0, text("lcip") + text("me"))
+    deploy = record(DEPLOY, 1, text("cpu") + struct.pack("<IIIIQQ", 1, 1, 2, 0, 0, 0))
+    first = record(FRAME, 1, frame(128, spec(1, 2, 4, 4)))
+    ping, bye, wait = record(PING, 0, struct.pack("<Q", 5)), record(BYE, 1, text("done")), record(0, 0)
+    for data in documents:
+        bulk = record(BULK, 1, struct.pack("<IQ", 0, 0) + data)
+        yield hello + deploy + bulk + wait + wait + first + wait + first + wait + bye + ping
+        yield hello + ping + deploy + bulk + wait + wait + first + first + first
+        yield hello + deploy + bulk[:4 + 12 + 200] + bulk
+
+
+SEEDS = {"deploy": deploys, "npy": arrays, "onnx": models, "safetensors": weights, "wire": messages, "xml": documents}
 
 
 def main():

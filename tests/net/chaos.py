@@ -19,6 +19,7 @@ import argparse
 import collections
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -138,19 +139,41 @@ def break_and_mend(kind, host, worker, dice, client):
     return fault
 
 
-def run_faults(args, host, worker, client, dice):
-    """The whole time; returns the faults and the memory when settled and at the end."""
-    faults, settled = [], 0
-    start = time.monotonic()
-    end = start + args.minutes * 60
+def stall(client, seconds):
+    """Stops the client itself, so that as many pictures wait as may be in flight."""
+    client.process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    client.process.send_signal(signal.SIGCONT)
+
+
+def fill_buffers(host, client):
+    """As many frames in flight as there can be, at the worker and then at home: buffers are made when they
+    are first needed and kept, so memory is flat only from then on."""
     if not client.wait_for_worker(60):
         raise lab.LabError("the worker never began to compute")
+    stall(client, 1.5)
+    sleep_until(client, time.monotonic() + 1)
+    host.link.set("cut")
+    if not client.wait(lambda: client.lane == "offline", 10):
+        raise lab.LabError("the lane does not go offline")
+    stall(client, 1.5)
+    host.link.set("join")
+    if not client.wait_for_worker(RETURN_S):
+        raise lab.LabError(f"the worker did not compute again within {RETURN_S} s")
+
+
+def run_faults(args, host, worker, client, dice):
+    """The whole time; returns the faults, the memory when settled and at the end, and when it began."""
+    faults, settled = [], 0
+    fill_buffers(host, client)
+    start = time.monotonic()
+    end = start + args.minutes * 60
     while True:
         sleep_until(client, min(end, time.monotonic() + dice.uniform(2, 6)))
         if not settled and time.monotonic() - start >= SETTLE * args.minutes * 60:
             settled = client.memory()
         if time.monotonic() >= end:
-            return faults, settled, client.memory()
+            return faults, settled, client.memory(), int(start * 1e9)
         fault = break_and_mend(dice.choice(args.faults), host, worker, dice, client)
         faults.append(fault)
         if client.wait_for_worker(RETURN_S):
@@ -178,13 +201,13 @@ def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0
 
 
-def report(args, faults, client, settled, end_bytes):
-    """Prints the counts; True when all is well."""
+def report(args, faults, client, settled, end_bytes, start_ns):
+    """Prints the counts; True when all is well. Latencies are of pictures taken since @start_ns."""
     frames = client.frames
     measure_recovery(faults, frames)
     issued, delivered = (int(word) for word in client.other.get("end", ("0", "0")))
     verdicts = {v: sum(f.verdict == v for f in frames) for v in ("ok", "wrong", "lost", "repeated")}
-    latencies = [f.latency_ns / 1e9 for f in frames]
+    latencies = [f.latency_ns / 1e9 for f in frames if f.scheduled_ns >= start_ns]
     growth = end_bytes / settled - 1 if settled else float("inf")
     recoveries = [(f.recovered_ns - f.start_ns) / 1e9 if f.recovered_ns else float("inf")
                   for f in faults]
@@ -230,14 +253,14 @@ def chaos(args):
         worker.start()
         client = start_client(args, net, home)
         try:
-            faults, settled, end_bytes = run_faults(args, host, worker, client, dice)
+            faults, settled, end_bytes, start_ns = run_faults(args, host, worker, client, dice)
             client.say("end")
             client.wait(lambda: "end" in client.other, 30)
             client.process.wait(30)
         finally:
             client.process.kill()
             worker.kill()
-        ok = report(args, faults, client, settled, end_bytes) and client.process.returncode == 0
+        ok = report(args, faults, client, settled, end_bytes, start_ns) and client.process.returncode == 0
     print("passed" if ok else "FAILED")
     return 0 if ok else 1
 
