@@ -34,13 +34,10 @@ static LcipWire example(LcipWireType type) {
   LcipWire wire = {.type = type, .session = 7};
   switch (type) {
   case LCIP_WIRE_HELLO:
-  case LCIP_WIRE_PAIR:
     wire.session = 0;
-    wire.hello =
-        (LcipWireHello){lcip_wire_text("lcip 1"), lcip_wire_text("jürgen@host"), {9, 8, 7}};
+    wire.hello = (LcipWireHello){lcip_wire_text("lcip 1"), lcip_wire_text("jürgen@host")};
     break;
   case LCIP_WIRE_WELCOME:
-  case LCIP_WIRE_PAIRED:
     wire.session = 0;
     wire.welcome = (LcipWireWelcome){.software = lcip_wire_text("lcip 1"),
                                      .name = lcip_wire_text("w"),
@@ -50,8 +47,7 @@ static LcipWire example(LcipWireType type) {
                                      .max_document_bytes = 1 << 20,
                                      .max_sessions = 3,
                                      .max_credits = 4,
-                                     .n_devices = 1,
-                                     .key = {1, 2, 3}};
+                                     .n_devices = 1};
     wire.welcome.devices[0] =
         (LcipWireDevice){lcip_wire_text("cpu"), lcip_wire_text("A CPU"), 0, 8, 1 << 30};
     break;

@@ -20,7 +20,7 @@
 
 #define CHANNELS 8
 #define SIZE 24
-#define LONG_TIME_US (60 * G_USEC_PER_SEC)
+#define LONG_TIME_US (30 * G_USEC_PER_SEC)
 
 /* ---- a graph: convolutions in a row; the second half is on the lane "Desk" ---- */
 
@@ -276,19 +276,27 @@ static void worker_stop(Worker *worker) {
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Worker, worker_stop)
 
-static gboolean has_line(const Worker *worker, const char *part) {
+static guint count_lines(const Worker *worker, const char *part) {
+  guint n = 0;
   for (guint i = 0; i < worker->lines->len; i++)
-    if (strstr(worker->lines->pdata[i], part))
-      return TRUE;
-  return FALSE;
+    n += strstr(worker->lines->pdata[i], part) != NULL;
+  return n;
+}
+
+static void wait_for_lines(Worker *worker, const char *part, guint n) {
+  const gint64 end_us = g_get_monotonic_time() + LONG_TIME_US;
+  g_mutex_lock(&worker->mutex);
+  while (count_lines(worker, part) < n)
+    if (!g_cond_wait_until(&worker->cond, &worker->mutex, end_us)) {
+      for (guint i = 0; i < worker->lines->len; i++)
+        g_test_message("%s", (char *)worker->lines->pdata[i]);
+      g_error("expected a line of the log with '%s', found none", part);
+    }
+  g_mutex_unlock(&worker->mutex);
 }
 
 static void wait_for_line(Worker *worker, const char *part) {
-  const gint64 end_us = g_get_monotonic_time() + LONG_TIME_US;
-  g_mutex_lock(&worker->mutex);
-  while (!has_line(worker, part))
-    g_assert_true(g_cond_wait_until(&worker->cond, &worker->mutex, end_us));
-  g_mutex_unlock(&worker->mutex);
+  wait_for_lines(worker, part, 1);
 }
 
 /* ---- what works ---- */
@@ -455,22 +463,22 @@ static void send_garbage(const char *address) {
   close(fd);
 }
 
-/* A ZeroMQ client without a key, and one that speaks no ZeroMQ. */
+/* One that speaks no ZeroMQ, and a ZeroMQ client without a key: which of the two ends sees first
+ * that they do not agree is chance. */
 static void test_no_key(void) {
   const LcipWorkerLimits limits = {0};
   g_autoptr(Worker) worker = worker_start(&limits);
   g_autoptr(LcipGraph) graph = make_graph(4);
+  send_garbage(worker->address);
+  wait_for_lines(worker, "refused a connection", 1);
   void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_DEALER);
   const int zero = 0;
   zmq_setsockopt(socket, ZMQ_LINGER, &zero, sizeof zero);
   zmq_connect(socket, worker->address);
   zmq_send(socket, "hello", 5, 0);
-  wait_for_line(worker, "refused a connection: no CURVE key");
+  wait_for_lines(worker, "refused a connection", 2);
   zmq_close(socket);
   zmq_ctx_term(context);
-
-  send_garbage(worker->address);
-  wait_for_line(worker, "it ended before it was authenticated");
   run_frames(graph, worker->address, 5);
 }
 

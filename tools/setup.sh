@@ -14,7 +14,7 @@ aarch64_packages="gcc-aarch64-linux-gnu qemu-user-static libc6-dev:arm64 libglib
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libglib2.0-dev-bin
   libxml2-dev libxml2-utils libjson-glib-dev libopenblas-dev ocl-icd-opencl-dev libpng-dev libjpeg-dev
-  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
+  libzmq3-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good gstreamer1.0-libav libgtk-4-dev libadwaita-1-dev fonts-cantarell
   adwaita-icon-theme librsvg2-common"
 test_packages="xvfb xauth xdotool dbus-daemon libonnx-testdata libdnnl-dev iproute2
@@ -77,7 +77,7 @@ missing_tools() {
     command -v "$tool" >/dev/null || printf '%s ' "$tool"
   done
   command -v pkg-config >/dev/null || return 0
-  for module in glib-2.0 gio-unix-2.0 libxml-2.0 json-glib-1.0 openblas OpenCL libpng libjpeg \
+  for module in glib-2.0 gio-unix-2.0 libxml-2.0 json-glib-1.0 openblas OpenCL libpng libjpeg libzmq \
     gstreamer-app-1.0 gstreamer-video-1.0 gtk4 libadwaita-1; do
     pkg-config --exists "$module" || printf '%s ' "$module"
   done
@@ -91,7 +91,7 @@ This is neither Debian nor Ubuntu, so the packages are yours to install. Missing
 Fedora:
   sudo dnf install gcc meson ninja-build pkgconf-pkg-config glib2-devel libxml2-devel \\
     json-glib-devel openblas-devel ocl-icd-devel opencl-headers pocl libpng-devel \\
-    libjpeg-turbo-devel gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-good \\
+    libjpeg-turbo-devel zeromq-devel gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-good \\
     gstreamer1-plugin-libav gtk4-devel libadwaita-devel xorg-x11-server-Xvfb xdotool iproute-tc \\
     openmpi-devel
 Arch:

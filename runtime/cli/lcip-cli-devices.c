@@ -1,9 +1,26 @@
 #include "config.h"
 
 #include "lcip-cli.h"
+#include "lcip-remote-device.h"
+
+/* This machine's, then those of paired workers as they were last seen. A list of workers that
+ * cannot be read is told, and is no reason to show nothing. Transfer container. */
+static GPtrArray *all_devices(LcipRuntime *runtime) {
+  const GPtrArray *own = lcip_runtime_devices(runtime);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) remote = lcip_remote_devices(&error);
+  GPtrArray *all = g_ptr_array_new();
+  for (guint i = 0; i < own->len; i++)
+    g_ptr_array_add(all, own->pdata[i]);
+  for (guint i = 0; remote && i < remote->len; i++)
+    g_ptr_array_add(all, remote->pdata[i]);
+  if (error)
+    lcip_cli_note("workers: %s", error->message);
+  return all;
+}
 
 static void print_devices(LcipRuntime *runtime) {
-  const GPtrArray *devices = lcip_runtime_devices(runtime);
+  g_autoptr(GPtrArray) devices = all_devices(runtime);
   g_print("%-10s %-8s %5s %10s  %s\n", "DEVICE", "KIND", "UNITS", "MEMORY", "NAME");
   for (guint i = 0; i < devices->len; i++) {
     const LcipDevice *device = g_ptr_array_index(devices, i);
@@ -17,7 +34,7 @@ static void print_devices(LcipRuntime *runtime) {
 }
 
 static void print_json(LcipRuntime *runtime) {
-  const GPtrArray *devices = lcip_runtime_devices(runtime);
+  g_autoptr(GPtrArray) devices = all_devices(runtime);
   LcipCliJson json;
   lcip_cli_json_init(&json, stdout, 2);
   lcip_cli_json_begin_object(&json, NULL);
@@ -62,7 +79,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
 const LcipCliCommand lcip_cli_devices = {
     .name = "devices",
     .arguments = NULL,
-    .summary = "List what lanes can be bound to: the CPU and OpenCL devices",
+    .summary = "List what lanes can be bound to: the CPU, OpenCL devices and paired workers",
     .description =
         "Example: lcip run graph.xml --lane GPU=opencl:0 binds the lane named GPU to the "
         "device with that id.",

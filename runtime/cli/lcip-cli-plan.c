@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "lcip-cli.h"
+#include "lcip-remote-device.h"
 
 #include <string.h>
 
@@ -40,6 +41,12 @@ static gboolean bind_lane(GHashTable *bindings, const LcipGraph *graph, const ch
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "--lane: expected NAME=DEVICE with a lane of the graph (%s), found '%s'", lanes,
                 argument);
+    return FALSE;
+  }
+  g_autoptr(GError) remote_error = NULL;
+  if (lcip_remote_is_id(equals + 1) && !lcip_remote_device_find(equals + 1, &remote_error)) {
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--lane %s: %s", argument,
+                remote_error->message);
     return FALSE;
   }
   if (!lcip_runtime_find_device(lcip_runtime_get(), equals + 1)) {

@@ -210,16 +210,6 @@ static void get_hello(Reader *reader, LcipWire *wire) {
   wire->hello.name = get_text(reader);
 }
 
-static void put_pair(GByteArray *out, const LcipWire *wire) {
-  put_hello(out, wire);
-  g_byte_array_append(out, wire->hello.key, sizeof wire->hello.key);
-}
-
-static void get_pair(Reader *reader, LcipWire *wire) {
-  get_hello(reader, wire);
-  get_key(reader, wire->hello.key);
-}
-
 static void put_device(GByteArray *out, const LcipWireDevice *device) {
   put_text(out, &device->id);
   put_text(out, &device->name);
@@ -266,16 +256,6 @@ static void get_welcome(Reader *reader, LcipWire *wire) {
   w->n_devices = get_count(reader, LCIP_WIRE_MAX_DEVICES, "there are too many devices");
   for (guint32 i = 0; i < w->n_devices && !reader->what; i++)
     get_device(reader, &w->devices[i]);
-}
-
-static void put_paired(GByteArray *out, const LcipWire *wire) {
-  put_welcome(out, wire);
-  g_byte_array_append(out, wire->welcome.key, sizeof wire->welcome.key);
-}
-
-static void get_paired(Reader *reader, LcipWire *wire) {
-  get_welcome(reader, wire);
-  get_key(reader, wire->welcome.key);
 }
 
 static void put_deploy(GByteArray *out, const LcipWire *wire) {
@@ -457,8 +437,6 @@ static const struct {
     [LCIP_WIRE_PONG] = {"PONG", FOR_CONNECTION, NO_PAYLOAD, put_pong, get_pong},
     [LCIP_WIRE_ERROR] = {"ERROR", FOR_EITHER, NO_PAYLOAD, put_error, get_error},
     [LCIP_WIRE_BYE] = {"BYE", FOR_EITHER, NO_PAYLOAD, put_bye, get_bye},
-    [LCIP_WIRE_PAIR] = {"PAIR", FOR_CONNECTION, NO_PAYLOAD, put_pair, get_pair},
-    [LCIP_WIRE_PAIRED] = {"PAIRED", FOR_CONNECTION, NO_PAYLOAD, put_paired, get_paired},
 };
 
 static gboolean type_is_known(guint type) {

@@ -38,10 +38,8 @@ typedef enum {
   LCIP_WIRE_PING = 10,   /* client: heartbeat, clock and calibration */
   LCIP_WIRE_PONG = 11,
   LCIP_WIRE_ERROR = 12,
-  LCIP_WIRE_BYE = 13,    /* either: a session (or with session 0 the connection) ends */
-  LCIP_WIRE_PAIR = 14,   /* client, on the pairing port: my name and key */
-  LCIP_WIRE_PAIRED = 15, /* worker: its name, key and devices; a person there said yes */
-  LCIP_N_WIRE_TYPES = 16
+  LCIP_WIRE_BYE = 13, /* either: a session (or with session 0 the connection) ends */
+  LCIP_N_WIRE_TYPES
 } LcipWireType;
 
 /** LcipWireText: UTF-8 without control characters, not terminated; borrowed from the message. */
@@ -64,13 +62,11 @@ typedef struct {
   guint64 memory_bytes;
 } LcipWireDevice;
 
-/** LcipWireHello: HELLO, and PAIR with @key. */
 typedef struct {
   LcipWireText software, name;
-  guint8 key[32];
 } LcipWireHello;
 
-/** LcipWireWelcome: WELCOME, and PAIRED with @key. @instance: random, another after a restart.
+/** LcipWireWelcome: @instance: random, another after a restart.
  * @features: of the CPU, because kernels and with them the bits of results depend on them. */
 typedef struct {
   LcipWireText software, name, features;
@@ -79,7 +75,6 @@ typedef struct {
   guint32 max_sessions, max_credits;
   guint32 n_devices;
   LcipWireDevice devices[LCIP_WIRE_MAX_DEVICES];
-  guint8 key[32];
 } LcipWireWelcome;
 
 typedef enum {

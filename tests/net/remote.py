@@ -63,6 +63,6 @@ def pair(build, net, worker):
     """Makes both sides' keys known to each other; returns the client's environment."""
     lcip = build / "runtime/cli/lcip"
     home = make_home(net, "client")
-    check([lcip, "worker", "allow", public_key(lcip, home), "client"], worker.home)
-    check([lcip, "pair", worker.address, "--key", public_key(lcip, worker.home)], home)
+    check([lcip, "worker", "allow", public_key(lcip, home), "client", "--yes"], worker.home)
+    check([lcip, "pair", worker.address, "--key", public_key(lcip, worker.home), "--yes"], home)
     return home
