@@ -1,5 +1,5 @@
 #include "config.h"
-#include "lcip-keys.h"
+#include "lcip-keys-private.h"
 #include "lcip-transport.h"
 
 /* A build without ZeroMQ. */
