@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-keys.h"
+#include "lcip-link-figures.h"
 #include "lcip-plan-private.h"
 #include "lcip-remote-device.h"
 #include "lcip-run.h"
@@ -321,6 +322,39 @@ static void test_same_bits(void) {
   run_frames(graph, worker->address, 40);
   /* And from the cache. */
   run_frames(graph, worker->address, 5);
+}
+
+/* Half the bytes: close, and not the same. */
+static void test_f16(void) {
+  const LcipWorkerLimits limits = {0};
+  g_autoptr(Worker) worker = worker_start(&limits);
+  g_autoptr(LcipGraph) graph = make_graph(4);
+  g_autofree char *device = g_strconcat(worker->address, "/cpu?f16", NULL);
+  const char *const devices[] = {device, worker->address};
+  Frames frames[2];
+  for (guint k = 0; k < 2; k++) {
+    frames_init(&frames[k]);
+    g_autoptr(LcipPlan) plan = make_plan(graph, "split", devices[k]);
+    g_autoptr(LcipRun) run = start_run(plan, &frames[k]);
+    push(run, 0);
+    wait_for_results(run, 1);
+    finish(run);
+  }
+  LcipTensor *half = frames[0].outputs->pdata[0], *full = frames[1].outputs->pdata[0];
+  const float *a = lcip_tensor_get_data(half), *b = lcip_tensor_get_data(full);
+  const gint64 n = lcip_shape_count(lcip_tensor_get_shape(full));
+  float most = 0, difference = 0;
+  for (gint64 i = 0; i < n; i++) {
+    most = MAX(most, ABS(b[i]));
+    difference = MAX(difference, ABS(a[i] - b[i]));
+  }
+  g_assert_cmpfloat(difference, >, 0);
+  g_assert_cmpfloat(difference, <, 4e-3 * most);
+  LcipLinkFigures figures;
+  g_assert_true(lcip_link_figures_get(worker->address, &figures));
+  g_assert_cmpfloat(figures.bytes_per_second, >, 0);
+  frames_clear(&frames[0]);
+  frames_clear(&frames[1]);
 }
 
 /* CPU, worker, CPU, worker: two sessions of one lane. */
@@ -706,6 +740,7 @@ static void test_stopped(void) {
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
   g_test_add_func("/remote/same-bits", test_same_bits);
+  g_test_add_func("/remote/f16", test_f16);
   g_test_add_func("/remote/two-parts", test_two_parts);
   g_test_add_func("/remote/profile", test_profile);
   g_test_add_func("/remote/two-clients", test_two_clients);

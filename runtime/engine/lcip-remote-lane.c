@@ -497,7 +497,8 @@ static LcipLink *make_link(LcipRemoteLane *lane, const LcipPlanLane *planned, gb
                                    .device = device,
                                    .threads = planned->threads,
                                    .credits = lane->worker->instance->limit,
-                                   .pinned = pinned};
+                                   .pinned = pinned,
+                                   .f16 = lcip_remote_is_f16(planned->device->id)};
   return lcip_link_new(&options, &funcs, lane);
 }
 

@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-link-figures.h"
 #include "lcip-link-private.h"
 
 #include <string.h>
@@ -177,7 +178,9 @@ static gboolean calibrate(LcipLink *link) {
 }
 
 static void finish_calibration(LcipLink *link) {
+  const LcipLinkFigures figures = {link->status.latency_ns, link->status.bytes_per_second};
   link->calibration.is_done = TRUE;
+  lcip_link_figures_set(link->address, &figures);
   set_state(link, LCIP_LINK_DEPLOYING);
   link->progress_ns = link->state_ns;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define DEFAULT_DEVICE "cpu"
+#define F16_SUFFIX "?f16"
 
 static gboolean is_rank(const char *id) {
   return g_str_has_prefix(id, "mpi:");
@@ -15,10 +16,16 @@ gboolean lcip_remote_is_id(const char *id) {
   return g_str_has_prefix(id, "tcp://") || is_rank(id);
 }
 
+gboolean lcip_remote_is_f16(const char *id) {
+  return g_str_has_suffix(id, F16_SUFFIX);
+}
+
 void lcip_remote_split(const char *id, char **address, char **device) {
-  const char *host = strstr(id, "://");
-  const char *slash = strchr(host ? host + 3 : id, '/');
-  *address = slash ? g_strndup(id, (gsize)(slash - id)) : g_strdup(id);
+  g_autofree char *plain =
+      g_strndup(id, strlen(id) - (lcip_remote_is_f16(id) ? strlen(F16_SUFFIX) : 0));
+  const char *host = strstr(plain, "://");
+  const char *slash = strchr(host ? host + 3 : plain, '/');
+  *address = slash ? g_strndup(plain, (gsize)(slash - plain)) : g_strdup(plain);
   *device = g_strdup(slash && slash[1] ? slash + 1 : DEFAULT_DEVICE);
 }
 

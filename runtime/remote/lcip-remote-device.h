@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 gboolean lcip_remote_is_id(const char *id);
 /** lcip_remote_split: both transfer full. */
 void lcip_remote_split(const char *id, char **address, char **device);
+/** lcip_remote_is_f16: it ends in "?f16". */
+gboolean lcip_remote_is_f16(const char *id);
 /** lcip_remote_device_kind: CPU or OPENCL: what the device is on the worker. */
 LcipLaneKind lcip_remote_device_kind(const char *id);
 /** lcip_remote_device_find: of a worker that this user is paired with; the same as long as the
