@@ -23,7 +23,7 @@
 #define GROUP (2 * LCIP_LANES) /* output channels of one tile */
 
 enum {
-  MAX_KERNEL_WIDTH = 32,
+  MAX_KERNEL_WIDTH = 32, /* and stride */
   MAX_DENSE_CHANNELS = 4,
   FLAT_BUDGET_ELEMS = 64 * 1024,  /* input of a chunk: a quarter of a usual L2 cache */
   COPY_BUDGET_ELEMS = 128 * 1024, /* copied input of a chunk */
@@ -201,6 +201,7 @@ typedef struct {
   gint64 chunk_rows, chunk_cols, row_chunks, col_chunks, tile_chunks, tiles_in_chunk;
   gint64 copy_cols, copy_rows, copy_phases, in_row, in_col, out_row, out_col;
   gsize taps[MAX_KERNEL_WIDTH];
+  gint64 copy_begin[MAX_KERNEL_WIDTH], copy_end[MAX_KERNEL_WIDTH];
 } Shape;
 
 static gboolean is_flat(const Shape *s) {
@@ -227,12 +228,19 @@ static gint64 copied_rows(const Shape *s, gint64 out_rows) {
 /* Column kx of the window starts in the run of columns with its remainder. */
 static void plan_copy(Shape *s) {
   const LcipPlaneWindow *w = &s->win;
-  s->copy_phases = MIN(w->stride[1], (w->kernel[1] - 1) * w->dilation[1] + 1);
-  s->copy_cols = s->ow + (w->kernel[1] - 1) * w->dilation[1] / w->stride[1];
+  const gint64 stride = w->stride[1];
+  s->copy_phases = MIN(stride, (w->kernel[1] - 1) * w->dilation[1] + 1);
+  s->copy_cols = s->ow + (w->kernel[1] - 1) * w->dilation[1] / stride;
   for (gint64 kx = 0; kx < w->kernel[1]; kx++) {
     const gint64 column = kx * w->dilation[1];
-    const gint64 phase = column % w->stride[1], first = column / w->stride[1];
-    s->taps[kx] = (gsize)((phase * s->copy_cols + first) * s->depth);
+    s->taps[kx] = (gsize)((column % stride * s->copy_cols + column / stride) * s->depth);
+  }
+  for (gint64 phase = 0; phase < s->copy_phases; phase++) {
+    const gint64 first = phase - w->pad_begin[1];
+    const gint64 begin = first >= 0 ? 0 : divide_up(-first, stride);
+    const gint64 end = first < s->w ? divide_up(s->w - first, stride) : 0;
+    s->copy_end[phase] = MIN(end, s->copy_cols);
+    s->copy_begin[phase] = MIN(begin, s->copy_end[phase]);
   }
 }
 
@@ -374,8 +382,10 @@ static gboolean shape_init(Shape *s, const LcipStep *step, const LcipShape *in,
 static gboolean sizes_fit(const LcipStep *step, const char **reason) {
   const LcipShape *in = &step->inputs[0].shape, *weights = &step->inputs[1].shape;
   const gint64 groups = in->dims[1] / weights->dims[1];
-  if (weights->dims[3] > MAX_KERNEL_WIDTH) {
-    *reason = "it takes windows of at most 32 columns";
+  LcipPlaneWindow win;
+  if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, NULL) ||
+      MAX(weights->dims[3], MAX(win.stride[0], win.stride[1])) > MAX_KERNEL_WIDTH) {
+    *reason = "it takes windows of at most 32 columns and strides of at most 32";
     return FALSE;
   }
   const gboolean whole =
@@ -563,23 +573,28 @@ LCIP_INLINE void copy_columns(const float *from, gint64 n, gint64 stride, float 
     copy_pixels(from, n, stride, to, depth);
 }
 
+static void zero_columns(float *to, gint64 n, int depth) {
+  if (n > 0)
+    memset(to, 0, (gsize)(n * depth) * sizeof(float));
+}
+
 /* Copies of row @from (NULL: outside) the columns with remainder @phase; outside are zeros. */
 LCIP_INLINE void copy_phase(const Shape *s, const float *from, gint64 phase, float *to,
                             const int depth) {
+  const gint64 begin = from ? s->copy_begin[phase] : s->copy_cols;
+  const gint64 end = from ? s->copy_end[phase] : s->copy_cols;
   const gint64 stride = s->win.stride[1], first = phase - s->win.pad_begin[1];
-  gint64 begin = first >= 0 ? 0 : divide_up(-first, stride);
-  gint64 end = from && first < s->w ? divide_up(s->w - first, stride) : 0;
-  end = MIN(end, s->copy_cols);
-  begin = MIN(begin, end);
-  memset(to, 0, (gsize)(begin * depth) * sizeof(float));
+  zero_columns(to, begin, depth);
   if (end > begin)
     copy_columns(from + (begin * stride + first) * s->in_col, end - begin, stride * s->in_col,
                  to + begin * depth, depth);
-  memset(to + end * depth, 0, (gsize)((s->copy_cols - end) * depth) * sizeof(float));
+  zero_columns(to + end * depth, s->copy_cols - end, depth);
 }
 
 /* Does a row of the copy meet any row of a window? */
 static gboolean row_is_used(const Shape *s, gint64 row) {
+  if (s->win.dilation[0] == 1 && s->win.stride[0] <= s->win.kernel[0])
+    return TRUE;
   for (gint64 ky = 0; ky < s->win.kernel[0]; ky++) {
     const gint64 rest = row - ky * s->win.dilation[0];
     if (rest >= 0 && rest % s->win.stride[0] == 0)
@@ -660,7 +675,9 @@ static gsize out_offset(const Shape *s, const Chunk *chunk, gint64 tile, gint64 
 static void set_window_rows(const Shape *s, gint64 y, Micro *m) {
   const gint64 top = y * s->win.stride[0] - s->win.pad_begin[0], dilation = s->win.dilation[0];
   m->ky = top < 0 ? MIN(divide_up(-top, dilation), m->kh) : 0;
-  m->ky_end = CLAMP(divide_up(s->h - top, dilation), m->ky, m->kh);
+  m->ky_end = m->kh;
+  if (top + (m->kh - 1) * dilation >= s->h)
+    m->ky_end = CLAMP(divide_up(s->h - top, dilation), m->ky, m->kh);
 }
 
 /* All pixels of @chunk for one tile of channels; rows of output read @row_elems apart. */
@@ -668,14 +685,16 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
                      const float *source, gsize row_elems) {
   const Shape *s = &conv->s;
   const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
+  const gint64 size = cols / parts, larger = cols % parts;
   const gint64 channels = MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP;
   for (gint64 y = chunk->y; y < chunk->y_end; y++) {
     set_window_rows(s, y, m);
-    for (gint64 part = 0; part < parts; part++) {
-      const gint64 begin = cols * part / parts, end = cols * (part + 1) / parts;
-      m->x = source + (gsize)(y - chunk->y) * row_elems + begin * s->depth;
-      run_tile(conv, m, end - begin, tile_vecs(s, tile),
-               out_offset(s, chunk, tile, y, chunk->x + begin), channels);
+    for (gint64 part = 0, x = 0; part < parts; part++) {
+      const gint64 pixels = part < larger ? size + 1 : size;
+      m->x = source + (gsize)(y - chunk->y) * row_elems + x * s->depth;
+      run_tile(conv, m, pixels, tile_vecs(s, tile), out_offset(s, chunk, tile, y, chunk->x + x),
+               channels);
+      x += pixels;
     }
   }
 }
