@@ -3,6 +3,7 @@
 #include "lcip-link-figures.h"
 #include "lcip-plan-private.h"
 #include "lcip-remote-device.h"
+#include "lcip-resolve.h"
 #include "lcip-run.h"
 #include "lcip-stream.h"
 #include "lcip-worker-server.h"
@@ -479,6 +480,28 @@ static void test_wrong_worker_key(void) {
   run_frames(graph, worker->address, 5);
 }
 
+/* Names are looked up; what is numeric already is left alone. */
+static void test_names(void) {
+  g_autoptr(GError) error = NULL;
+  const LcipWorkerLimits limits = {0};
+  g_autoptr(Worker) worker = worker_start(&limits);
+  g_autoptr(LcipGraph) graph = make_graph(2);
+  g_autofree char *numeric = lcip_resolve("tcp://127.0.0.1:5577", NULL);
+  g_assert_cmpstr(numeric, ==, "tcp://127.0.0.1:5577");
+  g_autofree char *six = lcip_resolve("tcp://[::1]:5577", NULL);
+  g_assert_cmpstr(six, ==, "tcp://[::1]:5577");
+  g_assert_null(lcip_resolve("tcp://no-such-host.invalid:5577", &error));
+  g_assert_error(error, LCIP_REMOTE_ERROR, LCIP_REMOTE_ERROR_LOST);
+  g_autofree char *named = g_strconcat("tcp://localhost", strrchr(worker->address, ':'), NULL);
+  g_autofree char *found = lcip_resolve(named, NULL);
+  if (g_strcmp0(found, worker->address) != 0) {
+    g_test_skip("localhost is not 127.0.0.1 here");
+    return;
+  }
+  pair(named);
+  run_frames(graph, named, 3);
+}
+
 static void test_not_paired(void) {
   g_autoptr(GError) error = NULL;
   g_assert_null(lcip_remote_device_find("tcp://127.0.0.1:9/cpu", &error));
@@ -748,6 +771,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/remote/actor-limit", test_session_limit);
   g_test_add_func("/remote/unknown-client", test_unknown_client);
   g_test_add_func("/remote/wrong-worker-key", test_wrong_worker_key);
+  g_test_add_func("/remote/names", test_names);
   g_test_add_func("/remote/not-paired", test_not_paired);
   g_test_add_func("/remote/no-key", test_no_key);
   g_test_add_func("/remote/hostile", test_hostile);

@@ -1,6 +1,7 @@
 #include "config.h"
 #include "lcip-codec.h"
 #include "lcip-keys.h"
+#include "lcip-resolve.h"
 #include "lcip-transport.h"
 
 #include <errno.h>
@@ -413,7 +414,8 @@ LcipTransport *lcip_transport_zmq_connect(const char *address, const guint8 *wor
                                           GError **error) {
   if (!check_address(address, error))
     return NULL;
-  Zmq *zmq = zmq_new(address, ZMQ_DEALER, error);
+  g_autofree char *numeric = lcip_resolve(address, error);
+  Zmq *zmq = numeric ? zmq_new(address, ZMQ_DEALER, error) : NULL;
   if (!zmq)
     return NULL;
   set_int(zmq->socket, ZMQ_IMMEDIATE, 1);
@@ -421,7 +423,7 @@ LcipTransport *lcip_transport_zmq_connect(const char *address, const guint8 *wor
   if (zmq_setsockopt(zmq->socket, ZMQ_CURVE_SERVERKEY, worker_key, LCIP_KEY_BYTES) == 0 &&
       zmq_setsockopt(zmq->socket, ZMQ_CURVE_PUBLICKEY, public_key, LCIP_KEY_BYTES) == 0 &&
       zmq_setsockopt(zmq->socket, ZMQ_CURVE_SECRETKEY, secret_key, LCIP_KEY_BYTES) == 0 &&
-      zmq_connect(zmq->socket, address) == 0)
+      zmq_connect(zmq->socket, numeric) == 0)
     return &zmq->base;
   fail_zmq(error, "connecting", address);
   zmq_transport_free(&zmq->base);

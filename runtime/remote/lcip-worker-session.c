@@ -104,7 +104,11 @@ void lcip_worker_session_unref(LcipWorkerSession *session) {
 }
 
 void lcip_worker_session_retire(LcipWorkerSession *session) {
-  g_clear_pointer(&session->run, lcip_run_unref);
+  /* Its sink thread may be about to ask why it ended: the pointer stays until that is gone. */
+  LcipRun *run = session->run;
+  if (run)
+    lcip_run_unref(run);
+  session->run = NULL;
   lcip_worker_session_unref(session);
 }
 
