@@ -285,6 +285,59 @@ static void test_gates_left_alone(void) {
   g_assert_cmpint(actor(plan, "gate")->step, !=, actor(plan, "mul")->step);
 }
 
+/* ---- 1x1 and depthwise convolution ---- */
+
+/* x -> expand -> clip -> depthwise -> relu -> y */
+static LcipGraph *expand_graph(void) {
+  LcipGraph *graph = new_graph(16, 9);
+  const int expand = add_conv(graph, "expand", LCIP_NO_ACTOR, 16, 1);
+  const int clip = add(graph, "Clip", "clip", 3, expand);
+  constant(graph, clip, 1, filled(lcip_shape(0), 0.0f));
+  constant(graph, clip, 2, filled(lcip_shape(0), 6.0f));
+  const int depthwise = add(graph, "Conv", "depthwise", 2, clip);
+  LcipAttrs *attrs = lcip_graph_actor(graph, depthwise)->attrs;
+  g_assert_true(lcip_attrs_set_text(attrs, "pads", LCIP_ATTR_INTS, "1 1 1 1", NULL));
+  g_assert_true(lcip_attrs_set_text(attrs, "strides", LCIP_ATTR_INTS, "2 2", NULL));
+  g_assert_true(lcip_attrs_set_text(attrs, "group", LCIP_ATTR_INT, "16", NULL));
+  constant(graph, depthwise, 1, filled(lcip_shape(4, 16, 1, 3, 3), 0.1f));
+  const int relu = add(graph, "Relu", "relu", 1, depthwise);
+  connect(graph, relu, LCIP_NO_ACTOR, 0);
+  return graph;
+}
+
+static void test_expand_depthwise(void) {
+  g_autoptr(LcipGraph) graph = expand_graph();
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(plan);
+  const int step = actor(plan, "expand")->step;
+  const LcipPlanWork *work = plan->works->pdata[step];
+  g_assert_cmpstr(work->step.op->name, ==, "ExpandDepthwise");
+  g_assert_cmpuint(lcip_plan_step(plan, (guint)step)->n_actors, ==, 4);
+  g_assert_cmpint(actor(plan, "relu")->step, ==, step);
+  g_assert_cmpuint(actor(plan, "depthwise")->elided, ==, 1);
+  g_assert_cmpuint(actor(plan, "relu")->elided, ==, 0);
+  g_assert_cmpuint(work->step.n_epilogues, ==, 1);
+  g_assert_cmpstr(lcip_attrs_get_string(work->step.attrs, "activation"), ==, "Clip");
+  g_assert_cmpfloat(lcip_attrs_get_float(work->step.attrs, "beta"), ==, 6.0f);
+  guint n;
+  g_assert_cmpint(lcip_attrs_get_ints(work->step.attrs, "strides", &n)[1], ==, 2);
+}
+
+static void test_expand_depthwise_left_alone(void) {
+  g_autoptr(LcipGraph) graph = expand_graph();
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_ptr_array_add(keep, (gpointer) "clip");
+  g_autoptr(LcipPlan) kept = compile(graph, &(LcipPlanOptions){.keep = keep});
+  check_invariants(kept);
+  g_assert_cmpint(actor(kept, "clip")->step, !=, actor(kept, "depthwise")->step);
+  g_autoptr(LcipPlan) exact = compile(graph, &(LcipPlanOptions){.pinned = TRUE});
+  g_assert_cmpint(actor(exact, "expand")->step, !=, actor(exact, "depthwise")->step);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "depthwise", "conv-ref");
+  g_autoptr(LcipPlan) pinned = compile(graph, &(LcipPlanOptions){0});
+  check_invariants(pinned);
+  g_assert_cmpint(actor(pinned, "expand")->step, !=, actor(pinned, "depthwise")->step);
+}
+
 /* ---- channels that only move ---- */
 
 static int add_shape_op(LcipGraph *graph, const char *op, const char *id, int from, guint n,
@@ -556,6 +609,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/plan/keep", test_keep);
   g_test_add_func("/plan/no-fusion-across-lanes", test_no_fusion_across_lanes);
   g_test_add_func("/plan/gates", test_gates);
+  g_test_add_func("/plan/expand-depthwise", test_expand_depthwise);
+  g_test_add_func("/plan/expand-depthwise-left-alone", test_expand_depthwise_left_alone);
   g_test_add_func("/plan/channels", test_channels);
   g_test_add_func("/plan/channels-left-alone", test_channels_left_alone);
   g_test_add_func("/plan/gates-left-alone", test_gates_left_alone);

@@ -28,6 +28,10 @@
 #define LCIP_ISA_PASTE(stem, isa) lcip_kernel_##stem##_##isa
 #define LCIP_ISA_EXPAND(stem, isa) LCIP_ISA_PASTE(stem, isa)
 #define LCIP_ISA_KERNEL(stem) LCIP_ISA_EXPAND(stem, LCIP_ISA)
+/* STEM_ISA, for what files of one instruction set share */
+#define LCIP_ISA_JOIN(stem, isa) stem##_##isa
+#define LCIP_ISA_JOIN_EXPAND(stem, isa) LCIP_ISA_JOIN(stem, isa)
+#define LCIP_ISA_SYMBOL(stem) LCIP_ISA_JOIN_EXPAND(stem, LCIP_ISA)
 #define LCIP_ISA_TEXT(isa) #isa
 #define LCIP_ISA_SUFFIX(isa) LCIP_ISA_TEXT(isa)
 #define LCIP_ISA_NAME(name) name "-" LCIP_ISA_SUFFIX(LCIP_ISA)

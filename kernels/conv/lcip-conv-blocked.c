@@ -1,5 +1,5 @@
 #include "config.h"
-#include "lcip-vec.h"
+#include "lcip-conv-micro.h"
 #include "lcip-winograd.h"
 
 #include <math.h>
@@ -19,9 +19,6 @@
  * several of which share a block of channels, are computed block by block: instead of a broadcast
  * each lane gets the value of its own group. */
 
-#define PIXELS LCIP_ROWS
-#define GROUP (2 * LCIP_LANES) /* output channels of one tile */
-
 enum {
   MAX_KERNEL_WIDTH = 32, /* and stride */
   MAX_DENSE_CHANNELS = 4,
@@ -36,22 +33,6 @@ static const double CHUNK_FLOPS = 2e6;
 /* Estimated costs in multiply-adds of one vector: of copying one; of a float of the weights from a
  * cache that all cores share; of handing out a chunk. */
 static const double COPY_COST = 4, WEIGHT_COST = 0.5, CHUNK_COST = 2000;
-
-/* What a micro-kernel reads and writes. @x: the first pixel's first value; blocks are @x_block
- * apart, rows of the window @x_row, its columns at @taps. Rows [ky, ky_end) of its @kh are used.
- * From the first to the second vector of a pixel in @out and @side it is @vec_stride, to the next
- * pixel @out_step. All in elements. @width, @lanes: of narrow groups, the k-th vector of @lanes
- * says which lane's value goes where. */
-typedef struct {
-  const float *x, *w, *bias, *side;
-  float *out;
-  int width;
-  const gint32 *lanes;
-  gsize x_block, x_row, vec_stride, out_step;
-  const gsize *taps;
-  gint64 n_blocks, last_depth, kh, kw, ky, ky_end;
-  float lo, hi;
-} Micro;
 
 /* Adds the products of @channels channels, at @x of pixels @step apart. */
 LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, const int pixels,
@@ -180,6 +161,11 @@ MICRO_EACH(MICRO)
 
 /* [pixels - 1][dense][vectors - 1] */
 static void (*const micros[PIXELS][2][2])(const Micro *) = {MICRO_EACH(MICRO_ENTRY)};
+
+void lcip_conv_micro(const Micro *m, int pixels, int vecs) {
+  micros[pixels - 1][0][vecs - 1](m);
+}
+
 #define NARROW_ENTRY(r) micro_narrow_##r,
 static void (*const narrow_micros[PIXELS])(const Micro *) = {MICRO_EACH(NARROW_ENTRY)};
 

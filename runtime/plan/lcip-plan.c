@@ -274,6 +274,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
     lcip_transform_channels(ir, options->families);
     lcip_transform_gate(ir, options->families);
     lcip_transform_fuse(ir, options->families);
+    lcip_transform_expand_depthwise(ir, options->families);
   }
   check_lanes(plan, ir, problems);
   const LcipNumerics numerics =

@@ -124,6 +124,10 @@ guint lcip_transform_channels(LcipIr *ir, const char *const *families);
  * HardSigmoid HardSwish, Tanh of Softplus Mish. Where the lane has a kernel for it; never across
  * lanes, pins or kept values. */
 guint lcip_transform_gate(LcipIr *ir, const char *const *families);
+/** lcip_transform_expand_depthwise: after lcip_transform_fuse(): a 1x1 convolution and the
+ * depthwise one that alone reads it become one step, where blocked kernels would compute both.
+ * Never across lanes, pins or kept values. */
+guint lcip_transform_expand_depthwise(LcipIr *ir, const char *const *families);
 /** lcip_transform_fuse: activations and additions of equal shapes become epilogues of the step
  * before them, where the lane's best kernel can do it. Never across lanes, pins or kept values. */
 guint lcip_transform_fuse(LcipIr *ir, const char *const *families);

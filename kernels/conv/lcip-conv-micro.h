@@ -1,0 +1,30 @@
+#pragma once
+
+#include "lcip-vec.h"
+
+/* The micro-kernel of convolutions over blocked tensors, which kernels of one instruction set
+ * share: lcip-conv-blocked.c has it. */
+
+#define PIXELS LCIP_ROWS
+#define GROUP (2 * LCIP_LANES) /* output channels of one tile */
+
+/* What a micro-kernel reads and writes. @x: the first pixel's first value; blocks are @x_block
+ * apart, rows of the window @x_row, its columns at @taps. Rows [ky, ky_end) of its @kh are used.
+ * From the first to the second vector of a pixel in @out and @side it is @vec_stride, to the next
+ * pixel @out_step. All in elements. @width, @lanes: of narrow groups, the k-th vector of @lanes
+ * says which lane's value goes where. */
+typedef struct {
+  const float *x, *w, *bias, *side;
+  float *out;
+  int width;
+  const gint32 *lanes;
+  gsize x_block, x_row, vec_stride, out_step;
+  const gsize *taps;
+  gint64 n_blocks, last_depth, kh, kw, ky, ky_end;
+  float lo, hi;
+} Micro;
+
+/* lcip_conv_micro: @pixels (at most PIXELS) x @vecs (1 or 2) vectors from whole blocks of channels.
+ */
+#define lcip_conv_micro LCIP_ISA_SYMBOL(lcip_conv_micro)
+void lcip_conv_micro(const Micro *m, int pixels, int vecs);
