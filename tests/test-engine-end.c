@@ -65,6 +65,31 @@ static void test_cancel(void) {
   lcip_run_unref(run);
 }
 
+static gpointer cancel_at_gate(gpointer cancellable) {
+  wait_for_gate();
+  g_cancellable_cancel(cancellable);
+  set_gate(FALSE);
+  return NULL;
+}
+
+/* A start that is cancelled ends after the kernel that runs. */
+static void test_cancel_start(void) {
+  const LcipKernel *kernels[] = {&kernel_gate, &kernel_failing};
+  g_autoptr(TestPlan) test = chain_plan(1, 2, (const int[]){0, 0}, kernels);
+  g_autoptr(GCancellable) cancellable = g_cancellable_new();
+  g_autoptr(GError) error = NULL;
+  Counter counter = {0};
+  const LcipFeed feed = counter_feed(&counter);
+  const LcipRunOptions options = {.cancellable = cancellable};
+  pthread_t thread;
+  set_gate(TRUE);
+  pthread_create(&thread, NULL, cancel_at_gate, cancellable);
+  g_assert_null(lcip_run_start_with_feed(&test->plan, &options, &feed, &error));
+  pthread_join(thread, NULL);
+  g_assert_error(error, LCIP_ERROR, LCIP_ERROR_CANCELLED);
+  g_assert_cmpuint(counter.n, ==, 0);
+}
+
 /* At most as many frames are taken from the source as may be in flight. */
 static void test_bounded(void) {
   g_autoptr(TestPlan) test = uniform_chain(1, 1, lanes_one, &kernel_gate);
@@ -177,10 +202,27 @@ static void test_memory_flat(void) {
   g_assert_cmpuint(late, <, early + 16 * 1024);
 }
 
+/* glibc raises its threshold as large blocks are freed; then they come from a heap that fragments.
+ */
+static void test_compact_memory(void) {
+#ifdef __GLIBC__
+  lcip_runtime_compact_memory();
+  g_free(g_malloc((gsize)24 << 20));
+  malloc_trim(0); /* what earlier tests left would be used first */
+  const gsize before = mallinfo2().hblks;
+  void *block = g_malloc((gsize)8 << 20);
+  g_assert_cmpuint(mallinfo2().hblks, ==, before + 1);
+  g_free(block);
+#else
+  g_test_skip("for glibc's heap alone");
+#endif
+}
+
 void add_end_tests(void) {
   g_test_add_func("/engine/end/failing-kernel", test_failing_kernel);
   g_test_add_func("/engine/end/failing-source", test_failing_source);
   g_test_add_func("/engine/end/cancel", test_cancel);
+  g_test_add_func("/engine/end/cancel-start", test_cancel_start);
   g_test_add_func("/engine/end/bounded", test_bounded);
   g_test_add_func("/engine/end/unref", test_unref_stops);
   g_test_add_func("/engine/end/missing-input", test_missing_input);
@@ -188,5 +230,6 @@ void add_end_tests(void) {
   g_test_add_func("/engine/remap/fifty", test_remap);
   g_test_add_func("/engine/remap/streams", test_remap_streams);
   g_test_add_func("/engine/remap/bad-plan", test_remap_bad_plan);
+  g_test_add_func("/engine/memory/compact", test_compact_memory);
   g_test_add_func("/engine/memory/flat", test_memory_flat);
 }

@@ -584,11 +584,55 @@ static void test_winograd_precision(void) {
         check_precision(&cases[i], table[k], rand, &seen);
   g_assert_cmpuint(seen, ==, 1u << 2 | 1u << 4 | 1u << 6);
 }
+/* ---- Tanh near 0 against double precision: the conformance test bounds the error absolutely ----
+ */
+
+/* Steps of both signs from 1e-6 to 4. */
+static void fill_steps(LcipTensor *tensor) {
+  float *values = lcip_tensor_get_mutable(tensor);
+  const gint64 n = lcip_shape_count(lcip_tensor_get_shape(tensor));
+  for (gint64 i = 0; i < n; i++)
+    values[i] = (i % 2 ? -1 : 1) * 1e-6f * powf(4e6f, (float)i / (float)(n - 1));
+}
+
+static gboolean check_tanh(const LcipKernel *kernel) {
+  static const KernelCase source = {"Tanh", "f:1x32x16x16", ""};
+  Built *built = built_new(&source, SEED);
+  Variant variant = {.kernel = kernel, .threads = 1};
+  const gboolean takes = lcip_kernel_supports(kernel, &built->step, &variant.formats, NULL);
+  double worst = 0;
+  fill_steps(built->values[0]);
+  LcipTensor *result = NULL;
+  if (takes)
+    run_variant(built, &variant, &result);
+  for (gint64 i = 0; takes && i < lcip_shape_count(&built->outputs[0].shape); i++) {
+    const double exact = tanh((double)((const float *)lcip_tensor_get_data(built->values[0]))[i]);
+    const double found = (double)((const float *)lcip_tensor_get_data(result))[i];
+    worst = MAX(worst, fabs(found - exact) / fabs(exact));
+  }
+  if (takes)
+    g_test_message("%s: largest relative error %.2g", kernel->name, worst);
+  g_assert_cmpfloat(worst, <, 1e-6);
+  g_clear_pointer(&result, lcip_tensor_unref);
+  built_free(built);
+  return takes;
+}
+
+static void test_tanh_precision(void) {
+  guint n, seen = 0;
+  const LcipKernel *const *table = lcip_kernel_table(&n);
+  for (guint k = 0; k < n; k++)
+    if (table[k]->run && (table[k]->needs & lcip_cpu_features()) == table[k]->needs)
+      seen += check_tanh(table[k]);
+  g_assert_cmpuint(seen, >=, 2); /* the reference, and one in blocks */
+}
+
 int main(int argc, char **argv) {
   g_autofree char *why = NULL;
   g_test_init(&argc, &argv, NULL);
   devices = lcip_cl_list_devices(&why);
   g_test_add_func("/precision/winograd", test_winograd_precision);
+  g_test_add_func("/precision/tanh", test_tanh_precision);
   add_infer_tests();
   add_golden_tests();
   add_conformance_tests();

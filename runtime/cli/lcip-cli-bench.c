@@ -215,6 +215,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
                       Bench *bench, GError **error) {
   LcipRunOptions options = {
       .cold = TRUE,
+      .cancellable = lcip_cli_watch_signals(),
       .inputs = inputs->tensors,
       .random_inputs = TRUE,
       .frames_in_flight = in_flight(plan, args),

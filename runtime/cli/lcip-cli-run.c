@@ -321,6 +321,7 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
       .frames_in_flight = (guint)MAX(args->frames_in_flight, 0),
       .profile = args->profile,
       .trace = args->trace != NULL,
+      .cancellable = delivery->cancellable,
       .lane_func = lcip_cli_note_lane,
       .frame_func = deliver,
       .frame_data = delivery,

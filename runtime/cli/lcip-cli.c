@@ -65,6 +65,7 @@ static LcipCliExit help(const char *name) {
 }
 
 int main(int argc, char **argv) {
+  lcip_runtime_compact_memory(); /* workers change plans as the editor does */
   /* Messages follow the locale; numbers never do. */
   setlocale(LC_ALL, "");
   setlocale(LC_NUMERIC, "C");

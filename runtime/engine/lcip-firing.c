@@ -264,7 +264,16 @@ static gboolean kernel_step(LcipWorker *worker, LcipInstanceStep *step, GError *
   return FALSE;
 }
 
+static gboolean is_cancelled(const LcipWorker *worker, GError **error) {
+  if (!g_cancellable_is_cancelled(worker->instance->warming))
+    return FALSE;
+  g_set_error(error, LCIP_ERROR, LCIP_ERROR_CANCELLED, "cancelled");
+  return TRUE;
+}
+
 static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+  if (is_cancelled(worker, error))
+    return FALSE;
   if (!lcip_firing_place_inputs(worker, step, error))
     return FALSE;
   place_outputs(worker, step);

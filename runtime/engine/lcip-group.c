@@ -195,6 +195,7 @@ static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
                                  .failed_data = run,
                                  .lane_func = run->lane_func,
                                  .lane_data = run->frame_data,
+                                 .cancellable = run->starting,
                                  .cold = run->cold && group->epoch == 1};
   for (guint i = 0; i < group->n_streams; i++) {
     group->streams[i] =

@@ -101,6 +101,7 @@ struct _LcipInstance {
   LcipLaneFunc lane_func; /* may be NULL */
   gpointer lane_data;
   LcipDoorbell *source_bell; /* borrowed */
+  GCancellable *warming;     /* borrowed; NULL once the instance is made */
 };
 
 /** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. */
@@ -111,6 +112,7 @@ typedef struct {
   LcipLaneFunc lane_func;
   gpointer lane_data;
   gboolean cold;
+  GCancellable *cancellable; /* of warming up; may be NULL */
 } LcipInstanceEnds;
 
 /** lcip_instance_new: memory, FIFOs, teams and queues; every kernel launched once at its real size

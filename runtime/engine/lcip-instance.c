@@ -454,6 +454,7 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   instance->lane_func = ends->lane_func;
   instance->lane_data = ends->lane_data;
   instance->source_bell = ends->source_bell;
+  instance->warming = ends->cancellable;
   instance->issue_ns = g_malloc0(sizeof(*instance->issue_ns) * limit);
   instance->channels = g_ptr_array_new_with_free_func(channel_free);
   make_workers(instance, profiler, stream);
@@ -463,6 +464,7 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   gboolean ok = prime_delays(instance, error);
   for (guint i = 0; ok && i < plan->lanes->len; i++)
     ok = !instance->workers[i] || ready_worker(instance->workers[i], ends->cold, error);
+  instance->warming = NULL;
   connect_bells(instance, ends);
   if (!ok)
     g_clear_pointer(&instance, lcip_instance_free);

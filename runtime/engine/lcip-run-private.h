@@ -84,6 +84,7 @@ struct _LcipRun {
   pthread_t source_thread, sink_thread;
   LcipDoorbell source_bell, sink_bell;
   GCancellable *cancellable;
+  GCancellable *starting; /* borrowed while the run starts, then NULL */
   _Atomic gboolean stop;
   _Atomic guint64 n_delivered;
   gint64 start_ns;

@@ -117,6 +117,7 @@ static LcipRun *run_new(const LcipRunOptions *options, const LcipFeed *feed) {
   run->end_func = options->end_func;
   run->lane_func = options->lane_func;
   run->frame_data = options->frame_data;
+  run->starting = options->cancellable;
   run->profilers = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_profiler_unref);
   return run;
 }
@@ -190,6 +191,7 @@ LcipRun *lcip_run_start_with_feed(LcipPlan *plan, const LcipRunOptions *options,
                                   const LcipFeed *feed, GError **error) {
   LcipRun *run = run_new(options, feed);
   LcipGroup *group = prepare_group(run, plan, error);
+  run->starting = NULL;
   if (!group) {
     run_free(run);
     return NULL;

@@ -53,9 +53,12 @@ typedef void (*LcipLaneFunc)(LcipPlan *plan, guint lane, const LcipLinkStatus *s
  * limit. @frames_in_flight: per stream; 0 for 2 a lane.
  * @streams: replicas of the whole instance that take whole frames in turn; 0 is 1. The sink merges
  * them by frame number. @cold: kernels of CPU lanes are not launched once before the first frame:
- * it comes sooner, takes longer, and a kernel's failure ends the run instead of its start. */
+ * it comes sooner, takes longer, and a kernel's failure ends the run instead of its start.
+ * @cancellable: ends the start (LCIP_ERROR_CANCELLED), which launches every kernel once and can
+ * take seconds; not the run. */
 typedef struct {
   LcipMediaSource *source;
+  GCancellable *cancellable;
   GHashTable *inputs;
   gboolean random_inputs;
   gboolean pushed;
