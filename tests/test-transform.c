@@ -351,6 +351,113 @@ static void test_budget(void) {
   g_assert_cmpuint(lcip_plan_lane(less, 0)->weight_bytes, <, lcip_plan_lane(plan, 0)->weight_bytes);
 }
 
+/* ---- products with a function of the same value ---- */
+
+static int add_gate(LcipGraph *graph, const char *op, const char *then, int from) {
+  int gate = add(graph, op, "gate", 1, from);
+  if (g_str_equal(op, "HardSigmoid"))
+    set(graph, gate, "alpha", LCIP_ATTR_FLOAT, "0.16666667");
+  if (then)
+    gate = add(graph, then, "then", 1, gate);
+  const int product = add(graph, "Mul", "product", 2, from);
+  lcip_graph_add_edge(graph, (LcipEdge){gate, 0, product, 1, 0});
+  return product;
+}
+
+static void test_gate(void) {
+  static const char *const gates[][2] = {
+      {"Sigmoid", NULL}, {"HardSigmoid", NULL}, {"Softplus", "Tanh"}};
+  for (guint i = 0; i < G_N_ELEMENTS(gates); i++) {
+    g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+    const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 16, 20, "1 1 1 1");
+    finish(graph, add_gate(graph, gates[i][0], gates[i][1], conv));
+    check(graph, 1);
+  }
+}
+
+/* ---- 1x1 and depthwise convolution ---- */
+
+static int add_expansion(LcipGraph *graph, int from, int in, int out) {
+  const int conv = add(graph, "Conv", "expand", 2, from);
+  constant(graph, conv, 1, random_tensor(lcip_shape(4, out, in, 1, 1), 8));
+  return conv;
+}
+
+static int add_depthwise(LcipGraph *graph, int from, int channels, int size, const char *strides) {
+  const int conv = add(graph, "Conv", "depthwise", 3, from);
+  g_autofree char *group = g_strdup_printf("%d", channels);
+  set(graph, conv, "group", LCIP_ATTR_INT, group);
+  set(graph, conv, "auto_pad", LCIP_ATTR_STRING, "SAME_UPPER");
+  set(graph, conv, "strides", LCIP_ATTR_INTS, strides);
+  constant(graph, conv, 1, random_tensor(lcip_shape(4, channels, 1, size, size), 9));
+  constant(graph, conv, 2, random_tensor(lcip_shape(1, channels), 10));
+  return conv;
+}
+
+static void test_expand_depthwise(void) {
+  static const char *const activations[] = {"Relu", "HardSwish", "LeakyRelu", "Sigmoid"};
+  for (guint i = 0; i < G_N_ELEMENTS(activations); i++) {
+    g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 24, 17, 15));
+    const int expand = add_expansion(graph, LCIP_NO_ACTOR, 24, 50);
+    const int active = add(graph, activations[i], "active", 1, expand);
+    const int depthwise = add_depthwise(graph, active, 50, i % 2 ? 5 : 3, i < 2 ? "1 1" : "2 2");
+    finish(graph, add(graph, "Relu", "relu", 1, depthwise));
+    check(graph, 1);
+  }
+}
+
+/* A second reader of what is between needs it. */
+static void test_expand_depthwise_stays(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 24, 9, 9));
+  const int expand = add_expansion(graph, LCIP_NO_ACTOR, 24, 32);
+  const int depthwise = add_depthwise(graph, expand, 32, 3, "1 1");
+  const int sum = add(graph, "Add", "sum", 2, depthwise);
+  lcip_graph_add_edge(graph, (LcipEdge){expand, 0, sum, 1, 0});
+  finish(graph, sum);
+  check(graph, 2);
+}
+
+/* ---- channels that only move ---- */
+
+static int add_shuffle(LcipGraph *graph, int from, int channels, int h, int w) {
+  const gint64 apart[] = {1, 2, channels / 2, h, w}, together[] = {1, channels, h, w};
+  const int first = add(graph, "Reshape", "first", 2, from);
+  constant(graph, first, 1, lcip_tensor_new_i64(5, apart));
+  const int transpose = add(graph, "Transpose", "transpose", 1, first);
+  set(graph, transpose, "perm", LCIP_ATTR_INTS, "0 2 1 3 4");
+  const int last = add(graph, "Reshape", "last", 2, transpose);
+  constant(graph, last, 1, lcip_tensor_new_i64(4, together));
+  return last;
+}
+
+static int add_slice(LcipGraph *graph, const char *id, int from, gint64 begin, gint64 end) {
+  const gint64 numbers[] = {begin, end, 1};
+  const int slice = add(graph, "Slice", id, 4, from);
+  for (guint i = 0; i < 3; i++)
+    constant(graph, slice, i + 1, lcip_tensor_new_i64(1, &numbers[i]));
+  return slice;
+}
+
+/* Two convolutions are put together, shuffled and cut into halves, one of which is convolved again
+ * and put behind the other: two gathers and three convolutions. */
+static void test_channels(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  const int a = add_conv(graph, "a", LCIP_NO_ACTOR, 16, 20, "1 1 1 1");
+  const int b = add_conv(graph, "b", LCIP_NO_ACTOR, 16, 18, "1 1 1 1");
+  const int both = add(graph, "Concat", "both", 2, a);
+  set(graph, both, "axis", LCIP_ATTR_INT, "1");
+  lcip_graph_add_edge(graph, (LcipEdge){b, 0, both, 1, 0});
+  const int mixed = add_shuffle(graph, both, 38, 6, 7);
+  const int left = add_slice(graph, "left", mixed, 0, 19);
+  const int right = add_slice(graph, "right", mixed, 19, 38);
+  const int c = add_conv(graph, "c", right, 19, 21, "1 1 1 1");
+  const int end = add(graph, "Concat", "end", 2, left);
+  set(graph, end, "axis", LCIP_ATTR_INT, "1");
+  lcip_graph_add_edge(graph, (LcipEdge){c, 0, end, 1, 0});
+  finish(graph, end);
+  check(graph, 5);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/transform/identity", test_identity);
@@ -358,6 +465,10 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/pad", test_pad);
   g_test_add_func("/transform/pad/stays", test_pad_stays);
   g_test_add_func("/transform/common", test_common);
+  g_test_add_func("/transform/gate", test_gate);
+  g_test_add_func("/transform/expand-depthwise", test_expand_depthwise);
+  g_test_add_func("/transform/expand-depthwise/stays", test_expand_depthwise_stays);
+  g_test_add_func("/transform/channels", test_channels);
   g_test_add_func("/transform/budget", test_budget);
   g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/concat", test_concat);
