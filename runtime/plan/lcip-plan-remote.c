@@ -178,6 +178,7 @@ static LcipGraph *make_graph(const LcipPlan *plan, const LcipPlacement *p, int l
   for (guint i = 0; i < graph->actors->len; i++)
     index_of[i] = -1;
   Cut cut = {.p = p, .graph = lcip_graph_new(), .index_of = index_of, .inputs = inputs};
+  g_free(cut.graph->name);
   cut.graph->name = g_strdup(graph->name);
   cut.graph->opset = graph->opset;
   cut.graph->source_opset = graph->source_opset;

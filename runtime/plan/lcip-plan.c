@@ -73,6 +73,9 @@ static char *list_lanes(const LcipPlan *plan) {
 
 /* Why there is no device for @lane where that is known, as the end of a message. Transfer full. */
 static char *why_no_device(const LcipPlanLane *lane) {
+  if (lane->kind == LCIP_LANE_REMOTE)
+    return g_strdup("; a remote lane is bound to a device of a paired worker, such as "
+                    "tcp://HOST:PORT/cpu (lcip pair)");
   const char *problem =
       lane->kind == LCIP_LANE_OPENCL ? lcip_runtime_opencl_problem(lcip_runtime_get()) : NULL;
   return problem ? g_strdup_printf("; OpenCL: %s", problem) : g_strdup("");
