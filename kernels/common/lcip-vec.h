@@ -45,6 +45,7 @@
 
 typedef float vf __attribute__((vector_size(LCIP_LANES * 4)));
 typedef gint32 vi __attribute__((vector_size(LCIP_LANES * 4)));
+typedef guint32 vu __attribute__((vector_size(LCIP_LANES * 4))); /* wraps around */
 /* The same in memory: any alignment, may alias floats. */
 typedef float vf_mem __attribute__((vector_size(LCIP_LANES * 4), aligned(4), may_alias));
 
@@ -197,7 +198,7 @@ LCIP_INLINE vf v_exp_within(vf x) {
   const vf r2 = r * r;
   const vf q = (r * 8.3125e-3f + 4.1890330e-2f) * r2 + (r * 1.6667115e-1f + 4.9999230e-1f);
   const vf p = q * r2 + (r + 1.0f);
-  return (vf)((vi)p + ((vi)shifted << 23));
+  return (vf)((vu)p + ((vu)shifted << 23));
 }
 
 /* Beyond +-87 the result stays at e^+-87; NaN comes through. */
