@@ -411,10 +411,12 @@ static void add_cost(Builder *b, const LcipIrNode *node, LcipCost *sum) {
 }
 
 /* What stays on the worker cannot be looked at here. */
-static void hide_outputs(Builder *b, const LcipPlacedNode *node, LcipPlanActor *actor,
-                         gboolean is_last) {
+static void hide_outputs(Builder *b, const LcipPlacedNode *node, int index) {
+  const LcipIr *ir = b->p->ir;
+  LcipPlanActor *actor = b->plan->actors->pdata[index];
   for (guint o = 0; o < MIN(actor->n_outputs, 64); o++)
-    if (!is_last || o >= node->outputs->len ||
+    if (lcip_ir_output(lcip_ir_node(ir, node->ir_node), o) !=
+            ir->actor_first_value[index] + (int)o ||
         !g_array_index(b->crossing, gboolean, g_array_index(node->outputs, int, o)))
       actor->elided |= G_GUINT64_CONSTANT(1) << o;
 }
@@ -427,9 +429,9 @@ static void list_remote_actors(Builder *b, const GArray *nodes, LcipPlanStep *st
     add_cost(b, ir_node, &step->cost);
     g_array_append_vals(actors, ir_node->actors->data, ir_node->actors->len);
     for (guint k = 0; k < ir_node->actors->len; k++) {
-      LcipPlanActor *actor = b->plan->actors->pdata[g_array_index(ir_node->actors, int, k)];
-      actor->step = at;
-      hide_outputs(b, node, actor, k + 1 == ir_node->actors->len);
+      const int actor = g_array_index(ir_node->actors, int, k);
+      ((LcipPlanActor *)b->plan->actors->pdata[actor])->step = at;
+      hide_outputs(b, node, actor);
     }
   }
   step->n_actors = actors->len;

@@ -11,6 +11,7 @@ typedef struct {
   LcipGraph *graph;
   int *index_of;        /* actor of the whole graph -> actor of the part, or -1 */
   const GArray *inputs; /* placed values */
+  const char *broken;   /* an actor that reads what is no tensor of the plan, or NULL */
 } Cut;
 
 static const LcipGraph *whole(const Cut *cut) {
@@ -34,16 +35,29 @@ static void add_inputs(Cut *cut) {
   }
 }
 
+/* The actor and port that an IR value is of. FALSE for graph inputs and what transforms made. */
+static gboolean find_owner(const LcipIr *ir, int value, int *actor, guint *port) {
+  for (guint i = 0; i < ir->graph->actors->len; i++) {
+    const int first = ir->actor_first_value[i];
+    if (value < first || value >= first + (int)ir->analysis->n_outputs[i])
+      continue;
+    *actor = (int)i;
+    *port = (guint)(value - first);
+    return TRUE;
+  }
+  return FALSE;
+}
+
 static void add_output(Cut *cut, const LcipPlacedNode *node, guint port, guint index) {
-  const GArray *actors = lcip_ir_node(cut->p->ir, node->ir_node)->actors;
-  const int last = g_array_index(actors, int, actors->len - 1);
+  const int ir_value = lcip_ir_output(lcip_ir_node(cut->p->ir, node->ir_node), port);
   const int value = g_array_index(node->outputs, int, port);
   g_autofree char *id = g_strdup_printf("cut_out_%u", index);
+  LcipEdge edge = {.dst_actor = LCIP_NO_ACTOR, .dst_port = index};
   lcip_graph_add_output(cut->graph, id, id, lcip_placement_value(cut->p, value)->spec);
-  lcip_graph_add_edge(cut->graph, (LcipEdge){.src_actor = cut->index_of[last],
-                                             .src_port = port,
-                                             .dst_actor = LCIP_NO_ACTOR,
-                                             .dst_port = index});
+  if (find_owner(cut->p->ir, ir_value, &edge.src_actor, &edge.src_port)) {
+    edge.src_actor = cut->index_of[edge.src_actor];
+    lcip_graph_add_edge(cut->graph, edge);
+  }
 }
 
 static void add_outputs(Cut *cut, const GArray *nodes, const GArray *outputs) {
@@ -58,7 +72,7 @@ static void add_outputs(Cut *cut, const GArray *nodes, const GArray *outputs) {
 
 /* ---- actors ---- */
 
-static int source_value(const LcipIr *ir, const LcipEdge *edge) {
+static int first_value(const LcipIr *ir, const LcipEdge *edge) {
   if (edge->src_actor >= 0)
     return ir->actor_first_value[edge->src_actor] + (int)edge->src_port;
   for (guint i = 0; i < ir->nodes->len; i++) {
@@ -67,6 +81,15 @@ static int source_value(const LcipIr *ir, const LcipEdge *edge) {
       return lcip_ir_output(node, 0);
   }
   return -1;
+}
+
+/* What the reader of @edge reads after the transforms: an actor that does nothing, or what another
+ * does already, is no step. */
+static int source_value(const LcipIr *ir, const LcipEdge *edge) {
+  int value = first_value(ir, edge);
+  while (value >= 0 && lcip_ir_value(ir, value)->replaced_by >= 0)
+    value = lcip_ir_value(ir, value)->replaced_by;
+  return value;
 }
 
 /* What is constant here is constant there; so the actors that made it need not go along. */
@@ -88,6 +111,36 @@ static void add_actor(Cut *cut, const LcipPortIndex *ports, int index) {
   cut->index_of[index] = lcip_graph_add_actor(cut->graph, actor);
 }
 
+static void add_edges_to(Cut *cut, const LcipPortIndex *ports, int index);
+
+/* Reshapes and the like of another lane are no steps there: one between two actors of the part
+ * comes along. */
+static gboolean take_view(Cut *cut, const LcipPortIndex *ports, int actor) {
+  const LcipOperator *op = lcip_graph_actor(whole(cut), actor)->op;
+  if (!op || !(op->flags & LCIP_OP_VIEW))
+    return FALSE;
+  add_actor(cut, ports, actor);
+  add_edges_to(cut, ports, actor);
+  return TRUE;
+}
+
+/* The other end of an edge into the part: an actor of it, or one of its inputs. */
+static gboolean find_source(Cut *cut, const LcipPortIndex *ports, int value, LcipEdge *edge) {
+  int actor;
+  guint port;
+  const gboolean owned = value >= 0 && find_owner(cut->p->ir, value, &actor, &port);
+  const int input = value >= 0 ? find_int(cut->inputs, lcip_placement_dense(cut->p, value)) : -1;
+  edge->src_actor = LCIP_NO_ACTOR;
+  edge->src_port = (guint)input;
+  if (!owned || (cut->index_of[actor] < 0 && input >= 0))
+    return input >= 0;
+  if (cut->index_of[actor] < 0 && !take_view(cut, ports, actor))
+    return FALSE;
+  edge->src_actor = cut->index_of[actor];
+  edge->src_port = port;
+  return TRUE;
+}
+
 static void add_edges_to(Cut *cut, const LcipPortIndex *ports, int index) {
   const LcipActor *actor = lcip_graph_actor(cut->graph, cut->index_of[index]);
   for (guint p = 0; p < actor->n_inputs; p++) {
@@ -95,15 +148,11 @@ static void add_edges_to(Cut *cut, const LcipPortIndex *ports, int index) {
     if (e < 0 || actor->constants[p])
       continue;
     LcipEdge edge = g_array_index(whole(cut)->edges, LcipEdge, e);
-    const int value = source_value(cut->p->ir, &edge);
-    edge.dst_actor = cut->index_of[index];
-    if (edge.src_actor >= 0 && cut->index_of[edge.src_actor] >= 0) {
-      edge.src_actor = cut->index_of[edge.src_actor];
-    } else {
-      edge.src_actor = LCIP_NO_ACTOR;
-      edge.src_port = (guint)MAX(find_int(cut->inputs, lcip_placement_dense(cut->p, value)), 0);
-    }
-    lcip_graph_add_edge(cut->graph, edge);
+    if (find_source(cut, ports, source_value(cut->p->ir, &edge), &edge)) {
+      edge.dst_actor = cut->index_of[index];
+      lcip_graph_add_edge(cut->graph, edge);
+    } else
+      cut->broken = actor->id;
   }
 }
 
@@ -171,7 +220,7 @@ static gboolean find_fallback(const LcipPlacement *p, const char *lane, LcipRemo
 
 static LcipGraph *make_graph(const LcipPlan *plan, const LcipPlacement *p, int lane,
                              const GArray *nodes, const GArray *inputs, const GArray *outputs,
-                             int fallback) {
+                             int fallback, GError **error) {
   const LcipGraph *graph = p->ir->graph;
   g_autofree int *index_of = g_new(int, graph->actors->len + 1);
   g_autoptr(LcipPortIndex) ports = lcip_port_index_new(graph);
@@ -188,6 +237,11 @@ static LcipGraph *make_graph(const LcipPlan *plan, const LcipPlacement *p, int l
   add_outputs(&cut, nodes, outputs);
   add_lanes(&cut, plan->lanes->pdata[lane], graph->lanes->pdata[fallback],
             plan->lanes->pdata[fallback]);
+  if (cut.broken) {
+    g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED,
+                "actor %s reads what is no tensor of the plan", cut.broken);
+    g_clear_pointer(&cut.graph, lcip_graph_unref);
+  }
   return cut.graph;
 }
 
@@ -210,8 +264,9 @@ LcipRemotePart *lcip_remote_part_new(const LcipPlan *plan, const LcipPlacement *
   LcipRemotePart *part = g_new0(LcipRemotePart, 1);
   part->pinned = options->pinned;
   if (find_fallback(placement, name, part, error)) {
-    part->graph = make_graph(plan, placement, lane, nodes, inputs, outputs, part->fallback_lane);
-    part->fallback = plan_fallback(part->graph, options, cancellable, error);
+    part->graph =
+        make_graph(plan, placement, lane, nodes, inputs, outputs, part->fallback_lane, error);
+    part->fallback = part->graph ? plan_fallback(part->graph, options, cancellable, error) : NULL;
   }
   if (part->fallback)
     return part;

@@ -40,7 +40,7 @@ int lcip_ir_output(const LcipIrNode *node, guint i) {
 }
 
 int lcip_ir_add_value(LcipIr *ir, LcipTensorSpec spec, int producer) {
-  const LcipIrValue value = {.spec = spec, .producer = producer};
+  const LcipIrValue value = {.spec = spec, .producer = producer, .replaced_by = -1};
   g_array_append_val(ir->values, value);
   return (int)ir->values->len - 1;
 }
@@ -258,6 +258,7 @@ void lcip_ir_absorb(LcipIr *ir, int into, int index, gboolean at_node) {
 }
 
 void lcip_ir_replace_value(LcipIr *ir, int old, int value) {
+  lcip_ir_value(ir, old)->replaced_by = value;
   for (guint i = 0; i < ir->nodes->len; i++) {
     const LcipIrNode *node = lcip_ir_node(ir, (int)i);
     for (guint p = 0; !node->removed && p < node->inputs->len; p++)

@@ -11,13 +11,15 @@ G_BEGIN_DECLS
 typedef enum { LCIP_IR_OPERATOR, LCIP_IR_SOURCE, LCIP_IR_SINK } LcipIrKind;
 
 /** LcipIrValue: a tensor between nodes. @producer: node, -1 for constants. @n_uses: inputs that
- * read it. @keep: read from outside (feature-map preview), so it must not be fused away. */
+ * read it. @keep: read from outside (feature-map preview), so it must not be fused away.
+ * @replaced_by: what lcip_ir_replace_value() made its readers read, or -1. */
 typedef struct {
   LcipTensorSpec spec;
   LcipTensor *constant;
   int producer;
   guint n_uses;
   gboolean keep;
+  int replaced_by;
 } LcipIrValue;
 
 /** LcipIrNode: an anchor with epilogues. @inputs: values or -1, first the anchor's
