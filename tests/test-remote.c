@@ -326,6 +326,36 @@ static void test_same_bits(void) {
   run_frames(graph, worker->address, 5);
 }
 
+/* On the lane "Desk" an actor that does nothing and one that another repeats; on the CPU a reshape
+ * between two actors of the worker, which is no step there. */
+static void test_removed_actors(void) {
+  const LcipWorkerLimits limits = {0};
+  g_autoptr(Worker) worker = worker_start(&limits);
+  g_autoptr(LcipGraph) graph = make_graph(2);
+  g_autoptr(LcipTensor) shape = lcip_tensor_new_i64(4, (const gint64[]){1, CHANNELS, SIZE, SIZE});
+  LcipMapping *mapping = lcip_graph_find_mapping(graph, "split");
+  /* The output's edge is the last. */
+  const LcipEdge out = g_array_index(graph->edges, LcipEdge, graph->edges->len - 1);
+  g_array_set_size(graph->edges, graph->edges->len - 1);
+  const int identity = add_actor(graph, "Identity", "identity", 1);
+  const int left = add_actor(graph, "Sigmoid", "left", 1);
+  const int right = add_actor(graph, "Sigmoid", "right", 1);
+  const int reshape = add_actor(graph, "Reshape", "reshape", 2);
+  const int sum = add_actor(graph, "Add", "sum", 2);
+  lcip_actor_set_constant(lcip_graph_actor(graph, reshape), 1, shape, NULL);
+  connect_actors(graph, out.src_actor, identity);
+  connect_actors(graph, identity, left);
+  connect_actors(graph, identity, right);
+  connect_actors(graph, left, reshape);
+  connect_actors(graph, reshape, sum);
+  lcip_graph_add_edge(graph, (LcipEdge){.src_actor = right, .dst_actor = sum, .dst_port = 1});
+  lcip_graph_add_edge(graph, (LcipEdge){.src_actor = sum, .dst_actor = LCIP_NO_ACTOR});
+  const char *const there[] = {"identity", "left", "right", "sum"};
+  for (guint i = 0; i < G_N_ELEMENTS(there); i++)
+    lcip_mapping_assign(mapping, there[i], "Desk");
+  run_frames(graph, worker->address, 5);
+}
+
 /* Half the bytes: close, and not the same. */
 static void test_f16(void) {
   const LcipWorkerLimits limits = {0};
@@ -788,6 +818,7 @@ int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_autofree char *home = make_home();
   g_test_add_func("/remote/same-bits", test_same_bits);
+  g_test_add_func("/remote/removed-actors", test_removed_actors);
   g_test_add_func("/remote/f16", test_f16);
   g_test_add_func("/remote/two-parts", test_two_parts);
   g_test_add_func("/remote/profile", test_profile);
