@@ -19,7 +19,6 @@ import argparse
 import collections
 import random
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -139,27 +138,22 @@ def break_and_mend(kind, host, worker, dice, client):
     return fault
 
 
-def stall(client, seconds):
-    """Stops the client itself, so that as many pictures wait as may be in flight."""
-    client.process.send_signal(signal.SIGSTOP)
-    time.sleep(seconds)
-    client.process.send_signal(signal.SIGCONT)
-
-
 def fill_buffers(host, client):
-    """As many frames in flight as there can be, at the worker and then at home: buffers are made when they
-    are first needed and kept, so memory is flat only from then on."""
+    """As many frames in flight as there can be, at the worker and then at home, while the sink is slow: buffers
+    are made when they are first needed and kept, so memory is flat only from then on."""
     if not client.wait_for_worker(60):
         raise lab.LabError("the worker never began to compute")
-    stall(client, 1.5)
-    sleep_until(client, time.monotonic() + 1)
+    client.say("slow")
+    sleep_until(client, time.monotonic() + 5)
     host.link.set("cut")
+    client.say("slow")
     if not client.wait(lambda: client.lane == "offline", 10):
         raise lab.LabError("the lane does not go offline")
-    stall(client, 1.5)
+    sleep_until(client, time.monotonic() + 5)
     host.link.set("join")
     if not client.wait_for_worker(RETURN_S):
         raise lab.LabError(f"the worker did not compute again within {RETURN_S} s")
+    sleep_until(client, time.monotonic() + 3)
 
 
 def run_faults(args, host, worker, client, dice):

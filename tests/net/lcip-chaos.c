@@ -17,13 +17,17 @@
  *
  * Prints a line for each frame: "frame NUMBER SCHEDULED_NS LATENCY_NS ok" (or lost, repeated,
  * wrong), times by CLOCK_MONOTONIC, and each 50 ms "lane STATE RESULTS REASON". Obeys lines on
- * standard input: "memory" prints "memory BYTES", "end" ends the camera; then the frames in flight
- * are awaited and it prints "end ISSUED DELIVERED".
+ * standard input: "memory" prints "memory BYTES", "slow" makes the next frames pile up at the sink,
+ * "end" ends the camera; then the frames in flight are awaited and it prints "end ISSUED
+ * DELIVERED".
  */
 
 #define N_PICTURES 32
 #define FRAME_NS (G_GINT64_CONSTANT(1000000000) / 30)
 #define REMOTE_LANE "Worker"
+/* Longer than the time from one picture to the next. */
+#define SLOW_US 60000
+#define N_SLOW 50
 
 typedef struct {
   char *device;
@@ -45,6 +49,7 @@ typedef struct {
   GPtrArray *expected[N_PICTURES];
   guint64 next;
   guint64 n_delivered, n_bad;
+  _Atomic guint n_slow; /* frames that take SLOW_US more, so that others pile up */
 } Checker;
 
 /* ---- camera ---- */
@@ -127,6 +132,10 @@ static void check_frame(const LcipFrame *frame, gpointer data) {
     checker->n_bad++;
   checker->next = frame->number + 1;
   checker->n_delivered++;
+  if (atomic_load(&checker->n_slow) > 0) {
+    atomic_fetch_sub(&checker->n_slow, 1);
+    g_usleep(SLOW_US);
+  }
   g_print("frame %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %s\n",
           frame->number, frame->timestamp_ns, frame->latency_ns, verdict);
 }
@@ -221,9 +230,11 @@ static gpointer watch_lane(gpointer data) {
   return NULL;
 }
 
-static void obey(void) {
+static void obey(Checker *checker) {
   char line[64];
   while (fgets(line, sizeof line, stdin) && strcmp(line, "end\n") != 0) {
+    if (strcmp(line, "slow\n") == 0)
+      atomic_store(&checker->n_slow, N_SLOW);
     if (strcmp(line, "memory\n") != 0)
       continue;
     malloc_trim(0);
@@ -245,7 +256,7 @@ static gboolean run_cut(LcipPlan *plan, const Args *args, Camera *camera, Checke
     return FALSE;
   Watch watch = {.run = run};
   GThread *watcher = g_thread_new("lane", watch_lane, &watch);
-  obey();
+  obey(checker);
   atomic_store(&watch.stop, TRUE);
   g_thread_join(watcher);
   atomic_store(&camera->end, TRUE);
