@@ -1,184 +1,7 @@
 #include "config.h"
-#include "lcip-xml-tree.h"
+#include "lcip-xml-read-private.h"
 
-#include <math.h>
 #include <string.h>
-
-typedef struct {
-  const char *path;
-  LcipIoHashMode hash_mode;
-  LcipGraph *graph;
-  GHashTable *ids;     /* id -> kind of thing and index, as pointer */
-  GHashTable *fed;     /* "ID PORT" that an edge or a constant feeds */
-  GHashTable *tensors; /* key -> LcipTensor */
-  LcipWeights *weights;
-  GHashTable *given; /* borrowed: tensors of a document without a file, or NULL */
-  gboolean active_seen;
-  GError **error;
-} Reader;
-
-#define ELEMENT_FAIL(reader, element, ...)                                                         \
-  element_fail(reader, element, LCIP_IO_ERROR_FORMAT, __VA_ARGS__)
-
-static gboolean element_fail(const Reader *reader, const LcipXmlElement *element,
-                             LcipIoErrorCode code, const char *format, ...) G_GNUC_PRINTF(4, 5);
-static gboolean element_fail(const Reader *reader, const LcipXmlElement *element,
-                             LcipIoErrorCode code, const char *format, ...) {
-  va_list ap;
-  va_start(ap, format);
-  g_autofree char *message = g_strdup_vprintf(format, ap);
-  va_end(ap);
-  return lcip_io_fail(reader->error, code, "%s:%d: <%s>: %s", reader->path, element->line,
-                      element->name, message);
-}
-
-/* ---- structure: which attributes and children an element may have ---- */
-
-static gboolean only_attrs(const Reader *reader, const LcipXmlElement *element,
-                           const char *const *allowed) {
-  for (guint i = 0; i < element->attrs->len; i += 2) {
-    const char *name = element->attrs->pdata[i];
-    if (g_strv_contains(allowed, name))
-      continue;
-    g_autofree char *list = g_strjoinv(", ", (char **)allowed);
-    return ELEMENT_FAIL(reader, element, "expected only the attributes %s, found \"%s\"",
-                        *list ? list : "(none)", name);
-  }
-  return TRUE;
-}
-
-static gboolean no_text(const Reader *reader, const LcipXmlElement *element) {
-  g_autofree char *text = g_strstrip(g_strdup(element->text->str));
-  return !*text || ELEMENT_FAIL(reader, element, "expected no text, found \"%.40s\"", text);
-}
-
-static gboolean no_children(const Reader *reader, const LcipXmlElement *element) {
-  if (element->children->len == 0)
-    return TRUE;
-  const LcipXmlElement *child = element->children->pdata[0];
-  return ELEMENT_FAIL(reader, child, "expected nothing inside <%s>, found <%s>", element->name,
-                      child->name);
-}
-
-static gboolean is_leaf(const Reader *reader, const LcipXmlElement *element,
-                        const char *const *allowed) {
-  return only_attrs(reader, element, allowed) && no_children(reader, element) &&
-         no_text(reader, element);
-}
-
-/* ---- attribute values ---- */
-
-static const char *need(const Reader *reader, const LcipXmlElement *element, const char *name) {
-  const char *value = lcip_xml_element_attr(element, name);
-  if (!value)
-    ELEMENT_FAIL(reader, element, "expected the attribute \"%s\", found none", name);
-  return value;
-}
-
-static const char *need_nonempty(const Reader *reader, const LcipXmlElement *element,
-                                 const char *name) {
-  const char *value = need(reader, element, name);
-  if (value && !*value) {
-    ELEMENT_FAIL(reader, element, "expected a value of \"%s\", found an empty one", name);
-    return NULL;
-  }
-  return value;
-}
-
-/* Digits alone, as the schema has it: no sign, no blanks. */
-static gboolean parse_uint(const Reader *reader, const LcipXmlElement *element, const char *name,
-                           const char *text, guint64 max, guint64 *value) {
-  if (*text && strspn(text, "0123456789") == strlen(text) &&
-      g_ascii_string_to_unsigned(text, 10, 0, max, value, NULL))
-    return TRUE;
-  return ELEMENT_FAIL(reader, element,
-                      "%s: expected a whole number of 0 to %" G_GUINT64_FORMAT ", found \"%.40s\"",
-                      name, max, text);
-}
-
-static gboolean need_uint(const Reader *reader, const LcipXmlElement *element, const char *name,
-                          guint max, guint *value) {
-  guint64 wide;
-  const char *text = need(reader, element, name);
-  if (!text || !parse_uint(reader, element, name, text, max, &wide))
-    return FALSE;
-  *value = (guint)wide;
-  return TRUE;
-}
-
-static gboolean optional_uint(const Reader *reader, const LcipXmlElement *element, const char *name,
-                              guint max, guint *value) {
-  return !lcip_xml_element_attr(element, name) || need_uint(reader, element, name, max, value);
-}
-
-static gboolean need_double(const Reader *reader, const LcipXmlElement *element, const char *name,
-                            double *value) {
-  const char *text = need(reader, element, name);
-  if (!text)
-    return FALSE;
-  char *end = NULL;
-  *value = g_ascii_strtod(text, &end);
-  if (*text && strspn(text, "+-.0123456789eE") == strlen(text) && !*end && isfinite(*value))
-    return TRUE;
-  return ELEMENT_FAIL(reader, element, "%s: expected a number, found \"%.40s\"", name, text);
-}
-
-/* ---- ids ---- */
-
-typedef enum { ID_INPUT = 1, ID_OUTPUT, ID_ACTOR } IdKind;
-
-static gboolean id_is_valid(const char *id) {
-  if (!g_ascii_isalpha(*id) && *id != '_')
-    return FALSE;
-  for (const char *p = id; *p; p++)
-    if (!g_ascii_isalnum(*p) && *p != '_' && *p != '-')
-      return FALSE;
-  return TRUE;
-}
-
-static const char *new_id(Reader *reader, const LcipXmlElement *element, IdKind kind, guint index) {
-  const char *id = need(reader, element, "id");
-  if (!id)
-    return NULL;
-  if (!id_is_valid(id)) {
-    ELEMENT_FAIL(reader, element,
-                 "id: expected a letter or '_', then letters, digits, '_' and '-', found \"%.80s\"",
-                 id);
-    return NULL;
-  }
-  const gsize code = (gsize)index << 2 | kind;
-  if (!g_hash_table_insert(reader->ids, g_strdup(id), GSIZE_TO_POINTER(code))) {
-    ELEMENT_FAIL(reader, element, "id: expected one that is new, found \"%s\" again", id);
-    return NULL;
-  }
-  return id;
-}
-
-static gboolean find_id(const Reader *reader, const LcipXmlElement *element, const char *attr,
-                        IdKind *kind, guint *index) {
-  const char *id = need(reader, element, attr);
-  if (!id)
-    return FALSE;
-  const gsize code = GPOINTER_TO_SIZE(g_hash_table_lookup(reader->ids, id));
-  *kind = (IdKind)(code & 3);
-  *index = (guint)(code >> 2);
-  return code != 0 || ELEMENT_FAIL(reader, element,
-                                   "%s: expected the id of an actor, input or output, found "
-                                   "\"%.80s\"",
-                                   attr, id);
-}
-
-static const char *need_actor_id(const Reader *reader, const LcipXmlElement *element) {
-  IdKind kind;
-  guint index;
-  if (!find_id(reader, element, "actor", &kind, &index))
-    return NULL;
-  const char *id = lcip_xml_element_attr(element, "actor");
-  if (kind == ID_ACTOR)
-    return id;
-  ELEMENT_FAIL(reader, element, "actor: expected the id of an actor, found \"%s\"", id);
-  return NULL;
-}
 
 /* ---- weights ---- */
 
@@ -190,7 +13,7 @@ static gboolean is_sha256(const char *text) {
   return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
-static gboolean open_weights(Reader *reader, const LcipXmlElement *element) {
+static gboolean open_weights(LcipXmlReader *reader, const LcipXmlElement *element) {
   const char *name = lcip_xml_element_attr(element, "weights");
   const char *hash = lcip_xml_element_attr(element, "sha256");
   if (!name && !hash)
@@ -201,10 +24,10 @@ static gboolean open_weights(Reader *reader, const LcipXmlElement *element) {
     return ELEMENT_FAIL(reader, element, "expected weights and sha256 together, found only %s",
                         name ? "weights" : "sha256");
   if (!is_plain_name(name))
-    return element_fail(reader, element, LCIP_IO_ERROR_PATH,
-                        "weights: expected a file beside the document, NAME.safetensors, found "
-                        "\"%.80s\"",
-                        name);
+    return lcip_xml_fail(reader, element, LCIP_IO_ERROR_PATH,
+                         "weights: expected a file beside the document, NAME.safetensors, found "
+                         "\"%.80s\"",
+                         name);
   if (!is_sha256(hash))
     return ELEMENT_FAIL(reader, element, "sha256: expected 64 hexadecimal digits, found \"%.80s\"",
                         hash);
@@ -219,8 +42,8 @@ static gboolean open_weights(Reader *reader, const LcipXmlElement *element) {
 }
 
 /* Borrowed; several inputs may share one tensor. */
-static LcipTensor *need_tensor(Reader *reader, const LcipXmlElement *element) {
-  const char *key = need_nonempty(reader, element, "tensor");
+static LcipTensor *need_tensor(LcipXmlReader *reader, const LcipXmlElement *element) {
+  const char *key = lcip_xml_need_text(reader, element, "tensor");
   if (!key)
     return NULL;
   LcipTensor *tensor = g_hash_table_lookup(reader->tensors, key);
@@ -247,8 +70,8 @@ static LcipTensor *need_tensor(Reader *reader, const LcipXmlElement *element) {
 
 /* ---- inputs and outputs ---- */
 
-static gboolean parse_shape(const Reader *reader, const LcipXmlElement *element, const char *text,
-                            LcipShape *shape) {
+static gboolean parse_shape(const LcipXmlReader *reader, const LcipXmlElement *element,
+                            const char *text, LcipShape *shape) {
   g_auto(GStrv) words = g_strsplit_set(text, " \t\r\n", -1);
   for (char **word = words; *word; word++) {
     guint64 dim = 0;
@@ -258,14 +81,14 @@ static gboolean parse_shape(const Reader *reader, const LcipXmlElement *element,
       return ELEMENT_FAIL(reader, element, "shape: expected at most %d dimensions, found \"%.80s\"",
                           LCIP_MAX_RANK, text);
     const gboolean unknown = g_str_equal(*word, "?");
-    if (!unknown && !parse_uint(reader, element, "shape", *word, G_MAXINT32, &dim))
+    if (!unknown && !lcip_xml_parse_uint(reader, element, "shape", *word, G_MAXINT32, &dim))
       return FALSE;
     shape->dims[shape->rank++] = unknown ? -1 : (gint64)dim;
   }
   return TRUE;
 }
 
-static gboolean parse_spec(const Reader *reader, const LcipXmlElement *element,
+static gboolean parse_spec(const LcipXmlReader *reader, const LcipXmlElement *element,
                            LcipTensorSpec *spec) {
   const char *type = lcip_xml_element_attr(element, "type");
   const char *shape = lcip_xml_element_attr(element, "shape");
@@ -284,15 +107,15 @@ static gboolean parse_spec(const Reader *reader, const LcipXmlElement *element,
   return parse_shape(reader, element, shape, &spec->shape);
 }
 
-static gboolean read_dimension(const Reader *reader, const LcipXmlElement *element,
+static gboolean read_dimension(const LcipXmlReader *reader, const LcipXmlElement *element,
                                LcipGraphPort *port) {
   static const char *const attrs[] = {"index", "name", NULL};
   guint index;
   if (!g_str_equal(element->name, "dimension"))
     return ELEMENT_FAIL(reader, element, "expected <dimension>, found <%s>", element->name);
-  const char *name = need_nonempty(reader, element, "name");
-  if (!name || !is_leaf(reader, element, attrs) ||
-      !need_uint(reader, element, "index", LCIP_MAX_RANK - 1, &index))
+  const char *name = lcip_xml_need_text(reader, element, "name");
+  if (!name || !lcip_xml_is_leaf(reader, element, attrs) ||
+      !lcip_xml_need_uint(reader, element, "index", LCIP_MAX_RANK - 1, &index))
     return FALSE;
   if (port->spec.type == LCIP_TYPE_NONE || (int)index >= port->spec.shape.rank)
     return ELEMENT_FAIL(reader, element, "index: expected a dimension of the shape, found %u",
@@ -304,16 +127,17 @@ static gboolean read_dimension(const Reader *reader, const LcipXmlElement *eleme
   return TRUE;
 }
 
-static gboolean read_port(Reader *reader, const LcipXmlElement *element) {
+static gboolean read_port(LcipXmlReader *reader, const LcipXmlElement *element) {
   static const char *const attrs[] = {"id", "name", "type", "shape", NULL};
   const gboolean is_input = g_str_equal(element->name, "input");
   GPtrArray *ports = is_input ? reader->graph->inputs : reader->graph->outputs;
   LcipTensorSpec spec;
-  const char *name = need(reader, element, "name");
-  if (!name || !only_attrs(reader, element, attrs) || !no_text(reader, element) ||
+  const char *name = lcip_xml_need(reader, element, "name");
+  if (!name || !lcip_xml_only_attrs(reader, element, attrs) || !lcip_xml_no_text(reader, element) ||
       !parse_spec(reader, element, &spec))
     return FALSE;
-  const char *id = new_id(reader, element, is_input ? ID_INPUT : ID_OUTPUT, ports->len);
+  const char *id =
+      lcip_xml_new_id(reader, element, is_input ? LCIP_XML_INPUT : LCIP_XML_OUTPUT, ports->len);
   if (!id)
     return FALSE;
   if (is_input)
@@ -340,7 +164,7 @@ static gboolean attr_type_from_name(const char *name, LcipAttrType *type) {
   return FALSE;
 }
 
-static gboolean set_strings(Reader *reader, const LcipXmlElement *element, LcipAttrs *attrs,
+static gboolean set_strings(LcipXmlReader *reader, const LcipXmlElement *element, LcipAttrs *attrs,
                             const char *name, GError **error) {
   static const char *const none[] = {NULL};
   g_autoptr(GPtrArray) items = g_ptr_array_new();
@@ -348,37 +172,38 @@ static gboolean set_strings(Reader *reader, const LcipXmlElement *element, LcipA
     const LcipXmlElement *item = element->children->pdata[i];
     if (!g_str_equal(item->name, "item"))
       return ELEMENT_FAIL(reader, item, "expected <item>, found <%s>", item->name);
-    if (!only_attrs(reader, item, none) || !no_children(reader, item))
+    if (!lcip_xml_only_attrs(reader, item, none) || !lcip_xml_no_children(reader, item))
       return FALSE;
     g_ptr_array_add(items, item->text->str);
   }
-  return no_text(reader, element) &&
+  return lcip_xml_no_text(reader, element) &&
          lcip_attrs_set_strings(attrs, name, LCIP_ATTR_STRINGS, items->len,
                                 (const char *const *)items->pdata, error);
 }
 
-static gboolean set_tensor(Reader *reader, const LcipXmlElement *element, LcipAttrs *attrs,
+static gboolean set_tensor(LcipXmlReader *reader, const LcipXmlElement *element, LcipAttrs *attrs,
                            const char *name, GError **error) {
   LcipTensor *tensor = need_tensor(reader, element);
-  return tensor && no_children(reader, element) && no_text(reader, element) &&
+  return tensor && lcip_xml_no_children(reader, element) && lcip_xml_no_text(reader, element) &&
          lcip_attrs_set_tensor(attrs, name, tensor, error);
 }
 
-static gboolean set_attr(Reader *reader, const LcipXmlElement *element, LcipAttrs *attrs,
+static gboolean set_attr(LcipXmlReader *reader, const LcipXmlElement *element, LcipAttrs *attrs,
                          const char *name, LcipAttrType type, GError **error) {
   if (type == LCIP_ATTR_STRINGS)
     return set_strings(reader, element, attrs, name, error);
   if (type == LCIP_ATTR_TENSOR)
     return set_tensor(reader, element, attrs, name, error);
-  return no_children(reader, element) &&
+  return lcip_xml_no_children(reader, element) &&
          lcip_attrs_set_text(attrs, name, type, element->text->str, error);
 }
 
-static gboolean read_attribute(Reader *reader, const LcipXmlElement *element, LcipActor *actor) {
+static gboolean read_attribute(LcipXmlReader *reader, const LcipXmlElement *element,
+                               LcipActor *actor) {
   static const char *const plain[] = {"name", "type", NULL};
   static const char *const tensor[] = {"name", "type", "tensor", NULL};
-  const char *name = need_nonempty(reader, element, "name");
-  const char *type_name = name ? need(reader, element, "type") : NULL;
+  const char *name = lcip_xml_need_text(reader, element, "name");
+  const char *type_name = name ? lcip_xml_need(reader, element, "type") : NULL;
   LcipAttrType type;
   if (!type_name)
     return FALSE;
@@ -387,7 +212,7 @@ static gboolean read_attribute(Reader *reader, const LcipXmlElement *element, Lc
                         "type: expected int, float, string, ints, floats, strings or tensor, "
                         "found \"%.40s\"",
                         type_name);
-  if (!only_attrs(reader, element, type == LCIP_ATTR_TENSOR ? tensor : plain))
+  if (!lcip_xml_only_attrs(reader, element, type == LCIP_ATTR_TENSOR ? tensor : plain))
     return FALSE;
   guint n;
   g_autofree const char **names = lcip_attrs_names(actor->attrs, &n);
@@ -411,9 +236,10 @@ static int port_index(const LcipActor *actor, const char *name, gboolean is_inpu
   return found >= 0 ? found : find(NULL, name);
 }
 
-static gboolean find_port(const Reader *reader, const LcipXmlElement *element, const char *attr,
-                          const LcipActor *actor, gboolean is_input, guint *port) {
-  const char *name = need_nonempty(reader, element, attr);
+static gboolean find_port(const LcipXmlReader *reader, const LcipXmlElement *element,
+                          const char *attr, const LcipActor *actor, gboolean is_input,
+                          guint *port) {
+  const char *name = lcip_xml_need_text(reader, element, attr);
   if (!name)
     return FALSE;
   const int found = port_index(actor, name, is_input);
@@ -424,16 +250,19 @@ static gboolean find_port(const Reader *reader, const LcipXmlElement *element, c
                       n, is_input ? "inputs" : "outputs", actor->id, name);
 }
 
-static gboolean feed(Reader *reader, const LcipXmlElement *element, const char *id, guint port) {
+static gboolean feed(LcipXmlReader *reader, const LcipXmlElement *element, const char *id,
+                     guint port) {
   return g_hash_table_add(reader->fed, g_strdup_printf("%s %u", id, port)) ||
          ELEMENT_FAIL(reader, element,
                       "expected one edge or constant into each port, found another into %s", id);
 }
 
-static gboolean read_constant(Reader *reader, const LcipXmlElement *element, LcipActor *actor) {
+static gboolean read_constant(LcipXmlReader *reader, const LcipXmlElement *element,
+                              LcipActor *actor) {
   static const char *const attrs[] = {"port", "tensor", NULL};
   guint port;
-  if (!is_leaf(reader, element, attrs) || !find_port(reader, element, "port", actor, TRUE, &port) ||
+  if (!lcip_xml_is_leaf(reader, element, attrs) ||
+      !find_port(reader, element, "port", actor, TRUE, &port) ||
       !feed(reader, element, actor->id, port))
     return FALSE;
   LcipTensor *tensor = need_tensor(reader, element);
@@ -443,14 +272,14 @@ static gboolean read_constant(Reader *reader, const LcipXmlElement *element, Lci
 }
 
 /* How many ports of a kind an actor of a known operator may have. */
-static gboolean check_count(const Reader *reader, const LcipXmlElement *element, const char *what,
-                            const LcipPortDef *ports, guint n, guint found) {
+static gboolean check_count(const LcipXmlReader *reader, const LcipXmlElement *element,
+                            const char *what, const LcipPortDef *ports, guint n, guint found) {
   const gboolean variadic = n > 0 && (ports[n - 1].flags & LCIP_PORT_VARIADIC);
   return found <= n || variadic ||
          ELEMENT_FAIL(reader, element, "%s: expected at most %u, found %u", what, n, found);
 }
 
-static gboolean check_counts(const Reader *reader, const LcipXmlElement *element,
+static gboolean check_counts(const LcipXmlReader *reader, const LcipXmlElement *element,
                              const LcipActor *actor) {
   const LcipOperator *op = actor->op;
   return !op ||
@@ -458,7 +287,8 @@ static gboolean check_counts(const Reader *reader, const LcipXmlElement *element
           check_count(reader, element, "outputs", op->outputs, op->n_outputs, actor->n_outputs));
 }
 
-static gboolean read_actor_parts(Reader *reader, const LcipXmlElement *element, LcipActor *actor) {
+static gboolean read_actor_parts(LcipXmlReader *reader, const LcipXmlElement *element,
+                                 LcipActor *actor) {
   gboolean constants = FALSE;
   for (guint i = 0; i < element->children->len; i++) {
     const LcipXmlElement *child = element->children->pdata[i];
@@ -473,18 +303,18 @@ static gboolean read_actor_parts(Reader *reader, const LcipXmlElement *element, 
   return TRUE;
 }
 
-static gboolean read_actor(Reader *reader, const LcipXmlElement *element) {
+static gboolean read_actor(LcipXmlReader *reader, const LcipXmlElement *element) {
   static const char *const attrs[] = {"id",     "name",    "domain", "operator",
                                       "inputs", "outputs", NULL};
   guint n_inputs, n_outputs;
-  const char *name = need(reader, element, "name");
-  const char *domain = name ? need(reader, element, "domain") : NULL;
-  const char *op = domain ? need_nonempty(reader, element, "operator") : NULL;
-  if (!op || !only_attrs(reader, element, attrs) || !no_text(reader, element) ||
-      !need_uint(reader, element, "inputs", LCIP_IO_MAX_PORTS, &n_inputs) ||
-      !need_uint(reader, element, "outputs", LCIP_IO_MAX_PORTS, &n_outputs))
+  const char *name = lcip_xml_need(reader, element, "name");
+  const char *domain = name ? lcip_xml_need(reader, element, "domain") : NULL;
+  const char *op = domain ? lcip_xml_need_text(reader, element, "operator") : NULL;
+  if (!op || !lcip_xml_only_attrs(reader, element, attrs) || !lcip_xml_no_text(reader, element) ||
+      !lcip_xml_need_uint(reader, element, "inputs", LCIP_IO_MAX_PORTS, &n_inputs) ||
+      !lcip_xml_need_uint(reader, element, "outputs", LCIP_IO_MAX_PORTS, &n_outputs))
     return FALSE;
-  const char *id = new_id(reader, element, ID_ACTOR, reader->graph->actors->len);
+  const char *id = lcip_xml_new_id(reader, element, LCIP_XML_ACTOR, reader->graph->actors->len);
   if (!id)
     return FALSE;
   g_autoptr(LcipActor) actor = lcip_actor_new(id, name, domain, op, n_inputs, n_outputs);
@@ -496,49 +326,51 @@ static gboolean read_actor(Reader *reader, const LcipXmlElement *element) {
 
 /* ---- edges ---- */
 
-static gboolean no_port(const Reader *reader, const LcipXmlElement *element, const char *attr) {
+static gboolean no_port(const LcipXmlReader *reader, const LcipXmlElement *element,
+                        const char *attr) {
   return !lcip_xml_element_attr(element, attr) ||
          ELEMENT_FAIL(reader, element, "expected no %s with a graph's input or output, found one",
                       attr);
 }
 
-static gboolean read_source(const Reader *reader, const LcipXmlElement *element, LcipEdge *edge) {
-  IdKind kind;
+static gboolean read_source(const LcipXmlReader *reader, const LcipXmlElement *element,
+                            LcipEdge *edge) {
+  LcipXmlIdKind kind;
   guint index;
-  if (!find_id(reader, element, "from", &kind, &index))
+  if (!lcip_xml_find_id(reader, element, "from", &kind, &index))
     return FALSE;
-  if (kind == ID_OUTPUT)
+  if (kind == LCIP_XML_OUTPUT)
     return ELEMENT_FAIL(reader, element, "from: expected an actor or an input, found an output");
-  edge->src_actor = kind == ID_ACTOR ? (int)index : LCIP_NO_ACTOR;
+  edge->src_actor = kind == LCIP_XML_ACTOR ? (int)index : LCIP_NO_ACTOR;
   edge->src_port = index;
-  if (kind == ID_INPUT)
+  if (kind == LCIP_XML_INPUT)
     return no_port(reader, element, "from-port");
   return find_port(reader, element, "from-port", reader->graph->actors->pdata[index], FALSE,
                    &edge->src_port);
 }
 
-static gboolean read_target(Reader *reader, const LcipXmlElement *element, LcipEdge *edge) {
-  IdKind kind;
+static gboolean read_target(LcipXmlReader *reader, const LcipXmlElement *element, LcipEdge *edge) {
+  LcipXmlIdKind kind;
   guint index;
-  if (!find_id(reader, element, "to", &kind, &index))
+  if (!lcip_xml_find_id(reader, element, "to", &kind, &index))
     return FALSE;
-  if (kind == ID_INPUT)
+  if (kind == LCIP_XML_INPUT)
     return ELEMENT_FAIL(reader, element, "to: expected an actor or an output, found an input");
-  edge->dst_actor = kind == ID_ACTOR ? (int)index : LCIP_NO_ACTOR;
+  edge->dst_actor = kind == LCIP_XML_ACTOR ? (int)index : LCIP_NO_ACTOR;
   edge->dst_port = index;
-  const gboolean ok = kind == ID_OUTPUT
+  const gboolean ok = kind == LCIP_XML_OUTPUT
                           ? no_port(reader, element, "to-port")
                           : find_port(reader, element, "to-port",
                                       reader->graph->actors->pdata[index], TRUE, &edge->dst_port);
   return ok && feed(reader, element, lcip_xml_element_attr(element, "to"), edge->dst_port);
 }
 
-static gboolean read_edge(Reader *reader, const LcipXmlElement *element) {
+static gboolean read_edge(LcipXmlReader *reader, const LcipXmlElement *element) {
   static const char *const attrs[] = {"from", "from-port", "to", "to-port", "delay", NULL};
   LcipEdge edge = {0};
-  if (!is_leaf(reader, element, attrs) || !read_source(reader, element, &edge) ||
+  if (!lcip_xml_is_leaf(reader, element, attrs) || !read_source(reader, element, &edge) ||
       !read_target(reader, element, &edge) ||
-      !optional_uint(reader, element, "delay", 65535, &edge.delay))
+      !lcip_xml_optional_uint(reader, element, "delay", 65535, &edge.delay))
     return FALSE;
   lcip_graph_add_edge(reader->graph, edge);
   return TRUE;
@@ -546,55 +378,27 @@ static gboolean read_edge(Reader *reader, const LcipXmlElement *element) {
 
 /* ---- sections ---- */
 
-typedef gboolean (*ElementReader)(Reader *reader, const LcipXmlElement *element);
-
-/** What may stand in a section: the kinds of elements in their order. */
-typedef struct {
-  const char *name;
-  ElementReader read;
-} Part;
-
-static gboolean read_parts(Reader *reader, const LcipXmlElement *section, const Part *parts,
-                           guint n_parts) {
-  guint part = 0;
-  for (guint i = 0; i < section->children->len; i++) {
-    const LcipXmlElement *child = section->children->pdata[i];
-    while (part < n_parts && !g_str_equal(parts[part].name, child->name))
-      part++;
-    if (part == n_parts) {
-      g_autoptr(GString) list = g_string_new(NULL);
-      for (guint k = 0; k < n_parts; k++)
-        g_string_append_printf(list, "%s<%s>", k ? ", " : "", parts[k].name);
-      return ELEMENT_FAIL(reader, child, "expected in this order %s, found <%s>", list->str,
-                          child->name);
-    }
-    if (!parts[part].read(reader, child))
-      return FALSE;
-  }
-  return no_text(reader, section);
-}
-
-static gboolean read_description(Reader *reader, const LcipXmlElement *element) {
+static gboolean read_description(LcipXmlReader *reader, const LcipXmlElement *element) {
   static const char *const none[] = {NULL};
-  if (!only_attrs(reader, element, none) || !no_children(reader, element))
+  if (!lcip_xml_only_attrs(reader, element, none) || !lcip_xml_no_children(reader, element))
     return FALSE;
   g_free(reader->graph->description);
   reader->graph->description = g_strdup(element->text->str);
   return TRUE;
 }
 
-static gboolean read_graph(Reader *reader, const LcipXmlElement *element) {
+static gboolean read_graph(LcipXmlReader *reader, const LcipXmlElement *element) {
   static const char *const attrs[] = {"name", "opset", "source-opset", "weights", "sha256", NULL};
-  static const Part parts[] = {{"description", read_description},
-                               {"input", read_port},
-                               {"output", read_port},
-                               {"actor", read_actor},
-                               {"edge", read_edge}};
+  static const LcipXmlPart parts[] = {{"description", read_description},
+                                      {"input", read_port},
+                                      {"output", read_port},
+                                      {"actor", read_actor},
+                                      {"edge", read_edge}};
   guint opset, source_opset;
-  const char *name = need(reader, element, "name");
-  if (!name || !only_attrs(reader, element, attrs) ||
-      !need_uint(reader, element, "opset", 1000, &opset) ||
-      !need_uint(reader, element, "source-opset", 1000, &source_opset))
+  const char *name = lcip_xml_need(reader, element, "name");
+  if (!name || !lcip_xml_only_attrs(reader, element, attrs) ||
+      !lcip_xml_need_uint(reader, element, "opset", 1000, &opset) ||
+      !lcip_xml_need_uint(reader, element, "source-opset", 1000, &source_opset))
     return FALSE;
   const guint n = element->children->len;
   for (guint i = 0; i < n && i < 2; i++) {
@@ -609,160 +413,14 @@ static gboolean read_graph(Reader *reader, const LcipXmlElement *element) {
   reader->graph->name = g_strdup(name);
   reader->graph->opset = (int)opset;
   reader->graph->source_opset = (int)source_opset;
-  return open_weights(reader, element) && read_parts(reader, element, parts, G_N_ELEMENTS(parts));
-}
-
-static gboolean lane_kind_from_name(const char *name, LcipLaneKind *kind) {
-  for (LcipLaneKind k = LCIP_LANE_CPU; k <= LCIP_LANE_REMOTE; k++)
-    if (g_str_equal(lcip_lane_kind_name(k), name)) {
-      *kind = k;
-      return TRUE;
-    }
-  return FALSE;
-}
-
-static gboolean read_lane(Reader *reader, const LcipXmlElement *element) {
-  static const char *const attrs[] = {"name", "kind", "threads", "device", NULL};
-  guint threads = 0;
-  LcipLaneKind kind;
-  const char *name = need_nonempty(reader, element, "name");
-  const char *kind_name = name ? need(reader, element, "kind") : NULL;
-  if (!kind_name || !is_leaf(reader, element, attrs) ||
-      !optional_uint(reader, element, "threads", 1024, &threads))
-    return FALSE;
-  if (!lane_kind_from_name(kind_name, &kind))
-    return ELEMENT_FAIL(reader, element, "kind: expected cpu, opencl or remote, found \"%.40s\"",
-                        kind_name);
-  if (lcip_graph_find_lane(reader->graph, name))
-    return ELEMENT_FAIL(reader, element, "name: expected one that is new, found \"%s\" again",
-                        name);
-  const char *device = lcip_xml_element_attr(element, "device");
-  if (device && !need_nonempty(reader, element, "device"))
-    return FALSE;
-  lcip_graph_add_lane(reader->graph, name, kind, threads, device);
-  return TRUE;
-}
-
-static gboolean read_platform(Reader *reader, const LcipXmlElement *element) {
-  static const char *const none[] = {NULL};
-  static const Part parts[] = {{"lane", read_lane}};
-  return only_attrs(reader, element, none) &&
-         read_parts(reader, element, parts, G_N_ELEMENTS(parts));
-}
-
-/* ---- mappings and layout ---- */
-
-static const char *need_lane(const Reader *reader, const LcipXmlElement *element,
-                             const char *attr) {
-  const char *name = need(reader, element, attr);
-  if (!name || lcip_graph_find_lane(reader->graph, name))
-    return name;
-  ELEMENT_FAIL(reader, element, "%s: expected a lane of <platform>, found \"%.80s\"", attr, name);
-  return NULL;
-}
-
-static LcipMapping *current_mapping(const Reader *reader) {
-  return reader->graph->mappings->pdata[reader->graph->mappings->len - 1];
-}
-
-static gboolean once(const Reader *reader, const LcipXmlElement *element, GHashTable *table,
-                     const char *key) {
-  return !g_hash_table_contains(table, key) ||
-         ELEMENT_FAIL(reader, element, "expected \"%s\" once, found it again", key);
-}
-
-static gboolean read_assign(Reader *reader, const LcipXmlElement *element) {
-  static const char *const attrs[] = {"actor", "lane", NULL};
-  LcipMapping *mapping = current_mapping(reader);
-  const char *id = need_actor_id(reader, element);
-  const char *lane = id ? need_lane(reader, element, "lane") : NULL;
-  if (!lane || !is_leaf(reader, element, attrs) || !once(reader, element, mapping->lanes, id))
-    return FALSE;
-  lcip_mapping_assign(mapping, id, lane);
-  return TRUE;
-}
-
-static gboolean read_pin(Reader *reader, const LcipXmlElement *element) {
-  static const char *const attrs[] = {"actor", "kernel", NULL};
-  LcipMapping *mapping = current_mapping(reader);
-  const char *id = need_actor_id(reader, element);
-  const char *kernel = id ? need_nonempty(reader, element, "kernel") : NULL;
-  if (!kernel || !is_leaf(reader, element, attrs) || !once(reader, element, mapping->pins, id))
-    return FALSE;
-  lcip_mapping_pin(mapping, id, kernel);
-  return TRUE;
-}
-
-static gboolean read_fallback(Reader *reader, const LcipXmlElement *element) {
-  static const char *const attrs[] = {"lane", "to", NULL};
-  LcipMapping *mapping = current_mapping(reader);
-  const char *lane = need_lane(reader, element, "lane");
-  const char *to = lane ? need_lane(reader, element, "to") : NULL;
-  if (!to || !is_leaf(reader, element, attrs) || !once(reader, element, mapping->fallbacks, lane))
-    return FALSE;
-  g_hash_table_insert(mapping->fallbacks, g_strdup(lane), g_strdup(to));
-  return TRUE;
-}
-
-static gboolean read_active(Reader *reader, const LcipXmlElement *element, const char *name) {
-  const char *active = lcip_xml_element_attr(element, "active");
-  if (!active)
-    return TRUE;
-  if (!g_str_equal(active, "true"))
-    return ELEMENT_FAIL(reader, element, "active: expected \"true\", found \"%.40s\"", active);
-  if (reader->active_seen)
-    return ELEMENT_FAIL(reader, element, "active: expected one active mapping, found another");
-  reader->active_seen = TRUE;
-  g_free(reader->graph->active_mapping);
-  reader->graph->active_mapping = g_strdup(name);
-  return TRUE;
-}
-
-static gboolean mapping_exists(const LcipGraph *graph, const char *name) {
-  for (guint i = 0; i < graph->mappings->len; i++)
-    if (g_str_equal(((const LcipMapping *)graph->mappings->pdata[i])->name, name))
-      return TRUE;
-  return FALSE;
-}
-
-static gboolean read_mapping(Reader *reader, const LcipXmlElement *element) {
-  static const char *const attrs[] = {"name", "active", NULL};
-  static const Part parts[] = {
-      {"assign", read_assign}, {"pin", read_pin}, {"fallback", read_fallback}};
-  const char *name = need_nonempty(reader, element, "name");
-  if (!name || !only_attrs(reader, element, attrs))
-    return FALSE;
-  if (mapping_exists(reader->graph, name))
-    return ELEMENT_FAIL(reader, element, "name: expected one that is new, found \"%s\" again",
-                        name);
-  lcip_graph_add_mapping(reader->graph, name);
-  return read_active(reader, element, name) &&
-         read_parts(reader, element, parts, G_N_ELEMENTS(parts));
-}
-
-static gboolean read_place(Reader *reader, const LcipXmlElement *element) {
-  static const char *const attrs[] = {"actor", "x", "y", NULL};
-  LcipPosition position;
-  const char *id = need_actor_id(reader, element);
-  if (!id || !is_leaf(reader, element, attrs) || !need_double(reader, element, "x", &position.x) ||
-      !need_double(reader, element, "y", &position.y) ||
-      !once(reader, element, reader->graph->layout, id))
-    return FALSE;
-  lcip_graph_set_position(reader->graph, id, &position);
-  return TRUE;
-}
-
-static gboolean read_layout(Reader *reader, const LcipXmlElement *element) {
-  static const char *const none[] = {NULL};
-  static const Part parts[] = {{"place", read_place}};
-  return only_attrs(reader, element, none) &&
-         read_parts(reader, element, parts, G_N_ELEMENTS(parts));
+  return open_weights(reader, element) &&
+         lcip_xml_read_parts(reader, element, parts, G_N_ELEMENTS(parts));
 }
 
 /* ---- the document ---- */
 
 /* graph, platform, any number of mappings, layout: each but the mappings exactly once. */
-static gboolean check_sections(const Reader *reader, const LcipXmlElement *root) {
+static gboolean check_sections(const LcipXmlReader *reader, const LcipXmlElement *root) {
   static const char *const order[] = {"graph", "platform", "layout"};
   const guint n = root->children->len;
   for (guint i = 0; i < n; i++) {
@@ -777,31 +435,31 @@ static gboolean check_sections(const Reader *reader, const LcipXmlElement *root)
                                 n);
 }
 
-static gboolean read_document(Reader *reader, const LcipXmlElement *root) {
+static gboolean read_document(LcipXmlReader *reader, const LcipXmlElement *root) {
   static const char *const attrs[] = {"version", NULL};
-  static const Part parts[] = {{"graph", read_graph},
-                               {"platform", read_platform},
-                               {"mapping", read_mapping},
-                               {"layout", read_layout}};
+  static const LcipXmlPart parts[] = {{"graph", read_graph},
+                                      {"platform", lcip_xml_read_platform},
+                                      {"mapping", lcip_xml_read_mapping},
+                                      {"layout", lcip_xml_read_layout}};
   if (!g_str_equal(root->name, "lcip"))
     return ELEMENT_FAIL(reader, root, "expected <lcip>, found <%s>", root->name);
-  const char *version = need(reader, root, "version");
+  const char *version = lcip_xml_need(reader, root, "version");
   if (!version)
     return FALSE;
   if (!g_str_equal(version, LCIP_XML_VERSION))
-    return element_fail(reader, root, LCIP_IO_ERROR_UNSUPPORTED,
-                        "version: expected " LCIP_XML_VERSION ", found \"%.40s\"", version);
-  return only_attrs(reader, root, attrs) && check_sections(reader, root) &&
-         read_parts(reader, root, parts, G_N_ELEMENTS(parts));
+    return lcip_xml_fail(reader, root, LCIP_IO_ERROR_UNSUPPORTED,
+                         "version: expected " LCIP_XML_VERSION ", found \"%.40s\"", version);
+  return lcip_xml_only_attrs(reader, root, attrs) && check_sections(reader, root) &&
+         lcip_xml_read_parts(reader, root, parts, G_N_ELEMENTS(parts));
 }
 
 static LcipGraph *read_tree(const char *path, const LcipXmlElement *root, LcipIoHashMode hash_mode,
                             GHashTable *given, GError **error) {
-  Reader reader = {.path = path,
-                   .hash_mode = hash_mode,
-                   .graph = lcip_graph_new(),
-                   .given = given,
-                   .error = error};
+  LcipXmlReader reader = {.path = path,
+                          .hash_mode = hash_mode,
+                          .graph = lcip_graph_new(),
+                          .given = given,
+                          .error = error};
   reader.ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   reader.fed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   reader.tensors =
