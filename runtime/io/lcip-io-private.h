@@ -31,6 +31,8 @@ typedef struct {
  * device or a pipe is written to as it is. */
 gboolean lcip_io_write(const char *path, const LcipIoChunk *chunks, guint n, GError **error);
 
+/** lcip_io_hash: adds @data to @checksum; pages of mapped files are given back behind it. */
+void lcip_io_hash(GChecksum *checksum, const void *data, gsize size_bytes);
 /** lcip_io_sha256: of the file's bytes, 64 hex digits. Transfer full. */
 char *lcip_io_sha256(GBytes *bytes);
 

@@ -79,15 +79,20 @@ GBytes *lcip_io_map(const char *path, LcipIoLinks links, GError **error) {
 
 /* ---- writing files ---- */
 
+/* Files are read from and written to once, in parts whose pages are given back: weights of
+ * gigabytes pass through little memory. */
+#define PART_BYTES ((gsize)16 << 20)
+
 static gboolean write_all(int fd, const LcipIoChunk *chunk) {
   const guint8 *data = chunk->data;
   gsize left = chunk->size_bytes;
   while (left > 0) {
-    const gssize written = write(fd, data, MIN(left, (gsize)1 << 30));
+    const gssize written = write(fd, data, MIN(left, PART_BYTES));
     if (written < 0 && errno == EINTR)
       continue;
     if (written < 0)
       return FALSE;
+    lcip_memory_drop_file_pages(data, (gsize)written);
     data += written;
     left -= (gsize)written;
   }
@@ -160,16 +165,22 @@ gboolean lcip_io_write(const char *path, const LcipIoChunk *chunks, guint n, GEr
 
 /* ---- hashes ---- */
 
-char *lcip_io_sha256(GBytes *bytes) {
-  gsize left;
-  const guint8 *data = g_bytes_get_data(bytes, &left);
-  g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
-  while (left > 0) {
-    const gsize part = MIN(left, (gsize)1 << 30);
-    g_checksum_update(checksum, data, (gssize)part);
-    data += part;
-    left -= part;
+void lcip_io_hash(GChecksum *checksum, const void *data, gsize size_bytes) {
+  const guint8 *at = data;
+  while (size_bytes > 0) {
+    const gsize part = MIN(size_bytes, PART_BYTES);
+    g_checksum_update(checksum, at, (gssize)part);
+    lcip_memory_drop_file_pages(at, part);
+    at += part;
+    size_bytes -= part;
   }
+}
+
+char *lcip_io_sha256(GBytes *bytes) {
+  gsize size;
+  const void *data = g_bytes_get_data(bytes, &size);
+  g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+  lcip_io_hash(checksum, data, size);
   return g_strdup(g_checksum_get_string(checksum));
 }
 

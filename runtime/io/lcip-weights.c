@@ -368,7 +368,7 @@ static void layout_data(LcipWeightsImage *image, guint n, const char *const *key
 static void hash_image(LcipWeightsImage *image) {
   g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
   for (guint i = 0; i < image->n_chunks; i++) {
-    g_checksum_update(checksum, image->chunks[i].data, (gssize)image->chunks[i].size_bytes);
+    lcip_io_hash(checksum, image->chunks[i].data, image->chunks[i].size_bytes);
     image->size_bytes += image->chunks[i].size_bytes;
   }
   image->sha256 = g_strdup(g_checksum_get_string(checksum));
