@@ -129,9 +129,11 @@ void lcip_canvas_keep_times(LcipCanvas *self, const LcipProfile *profile) {
   const gboolean first = !self->last_ms;
   if (first)
     self->last_ms = g_new(double, n + 1);
-  for (guint i = 0; i < n; i++)
-    if (first || !keeps_last(self, i))
-      self->last_ms[i] = keeps_last(self, i) ? NAN : step_ms(profile, i);
+  for (guint i = 0; i < n; i++) {
+    const double ms = keeps_last(self, i) ? NAN : step_ms(profile, i);
+    if (first || !isnan(ms))
+      self->last_ms[i] = ms;
+  }
 }
 
 static void mark_step(LcipCanvas *self, const LcipPlanStep *step, double place) {

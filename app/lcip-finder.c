@@ -4,6 +4,7 @@
 
 #include "lcip-palette.h"
 #include "lcip-query.h"
+#include "lcip-remote-device.h"
 
 #include <string.h>
 
@@ -18,6 +19,7 @@ struct _LcipFinder {
   GtkListBox *list;
   /* owned */
   LcipSession *session;
+  char *filled; /* the text that the list is of */
 
   gboolean actors_only;
 };
@@ -144,8 +146,10 @@ static void add_own_commands(LcipFinder *self, const char *text) {
     g_autofree char *title = g_strdup_printf("Use Mapping %s", name);
     add_command(self, text, title, "win.mapping", g_variant_new_string(name));
   }
-  for (guint i = 0; i < devices->len; i++) {
-    const LcipDevice *device = devices->pdata[i];
+  g_autoptr(GPtrArray) remote = lcip_remote_devices(NULL);
+  for (guint i = 0; i < devices->len + (remote ? remote->len : 0); i++) {
+    const LcipDevice *device =
+        i < devices->len ? devices->pdata[i] : remote->pdata[i - devices->len];
     g_autofree char *title = g_strdup_printf("Add Lane: %s", device->name);
     add_command(self, text, title, "win.add-lane", g_variant_new_string(device->id));
   }
@@ -221,6 +225,8 @@ static void fill(LcipFinder *self) {
   GtkListBoxRow *row;
   const char *text = gtk_editable_get_text(GTK_EDITABLE(self->entry));
   g_autofree char *trimmed = g_strstrip(g_strdup(text));
+  g_free(self->filled);
+  self->filled = g_strdup(text);
   while ((row = gtk_list_box_get_row_at_index(self->list, 0)))
     gtk_list_box_remove(self->list, GTK_WIDGET(row));
   if (!self->session)
@@ -253,7 +259,10 @@ static void row_activated(LcipFinder *self, GtkListBoxRow *row) {
     g_signal_emit(self, found_signal, 0, ids);
 }
 
+/* The entry waits a little before it tells what was typed: Enter may be faster. */
 static void activate_selected(LcipFinder *self) {
+  if (g_strcmp0(self->filled, gtk_editable_get_text(GTK_EDITABLE(self->entry))) != 0)
+    fill(self);
   GtkListBoxRow *row = gtk_list_box_get_selected_row(self->list);
   if (row)
     row_activated(self, row);
@@ -302,6 +311,7 @@ GtkEditable *lcip_finder_get_entry(LcipFinder *self) {
 static void finder_dispose(GObject *object) {
   LcipFinder *self = LCIP_FINDER(object);
   g_clear_object(&self->session);
+  g_clear_pointer(&self->filled, g_free);
   g_clear_pointer(&self->box, gtk_widget_unparent);
   G_OBJECT_CLASS(lcip_finder_parent_class)->dispose(object);
 }

@@ -25,9 +25,10 @@ static GtkWidget *row_new(const LcipProblem *problem, gboolean sizes_open) {
   GtkWidget *icon =
       gtk_image_new_from_icon_name(is_error ? "dialog-error-symbolic" : "dialog-warning-symbolic");
   GtkWidget *label = gtk_label_new(NULL), *row = gtk_list_box_row_new();
-  g_autofree char *text = problem->actor_id && !strstr(problem->message, problem->actor_id)
-                              ? g_strdup_printf("%s: %s", problem->actor_id, problem->message)
-                              : g_strdup(problem->message);
+  g_autofree char *text =
+      is_error && problem->actor_id && !strstr(problem->message, problem->actor_id)
+          ? g_strdup_printf("%s: %s", problem->actor_id, problem->message)
+          : g_strdup(problem->message);
   gtk_label_set_text(GTK_LABEL(label), text);
   gtk_label_set_wrap(GTK_LABEL(label), TRUE);
   gtk_label_set_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR);
