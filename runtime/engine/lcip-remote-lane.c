@@ -437,8 +437,10 @@ static void close_lane(LcipRemoteLane *lane) {
 }
 
 void lcip_remote_lane_main(LcipRemoteLane *lane) {
-  while (!atomic_load(&lane->worker->instance->stop)) {
+  for (;;) {
     const guint seen = lcip_doorbell_read(&lane->worker->bell);
+    if (atomic_load(&lane->worker->instance->stop))
+      break;
     gboolean worked = lcip_link_work(lane->link);
     for (guint i = 0; i < lane->parts->len; i++)
       worked |= work_on_part(lane->parts->pdata[i]);

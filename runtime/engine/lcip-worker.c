@@ -267,8 +267,11 @@ gpointer lcip_worker_main(gpointer data) {
     lcip_remote_lane_main(worker->remote);
     return NULL;
   }
-  while (!atomic_load(&worker->instance->stop)) {
+  for (;;) {
+    /* Before looking at anything that rings: also at the wish to stop. */
     const guint seen = lcip_doorbell_read(&worker->bell);
+    if (atomic_load(&worker->instance->stop))
+      break;
     LcipSegment *segment = pick(worker);
     if (!segment)
       sleep_on_bell(worker, seen);
