@@ -513,6 +513,8 @@ static gboolean forecast_is_done(void) {
 static void check_forecast(const char *conv, const char *lane) {
   graphene_rect_t from, band;
   activate("win.reveal", g_variant_new_string(conv));
+  /* Where things lie is known when the new lane has been drawn. */
+  gtk_test_widget_wait_for_draw(GTK_WIDGET(canvas));
   g_assert_true(lcip_canvas_get_actor_rect(canvas, conv, &from));
   g_assert_true(lcip_canvas_get_lane_rect(canvas, lane, &band));
   const double y = band.origin.y + band.size.height / 2 - from.origin.y - 10;
