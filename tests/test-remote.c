@@ -6,10 +6,10 @@
 #include "lcip-resolve.h"
 #include "lcip-run.h"
 #include "lcip-stream.h"
+#include "lcip-test-home.h"
 #include "lcip-worker-server.h"
 
 #include <gio/gio.h>
-#include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
@@ -791,32 +791,9 @@ static void test_stopped(void) {
   g_free(process.address);
 }
 
-/* A home of the process's own. Not GLib's isolated ones, which leak. */
-static char *make_home(void) {
-  g_autoptr(GError) error = NULL;
-  char *home = g_dir_make_tmp("lcip-test-XXXXXX", &error);
-  g_assert_no_error(error);
-  g_setenv("XDG_CONFIG_HOME", home, TRUE);
-  g_setenv("XDG_CACHE_HOME", home, TRUE);
-  return home;
-}
-
-/* Files of @folder and of the folders in it. */
-static void remove_home(const char *folder) {
-  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-  for (const char *name; dir && (name = g_dir_read_name(dir));) {
-    g_autofree char *path = g_build_filename(folder, name, NULL);
-    if (g_file_test(path, G_FILE_TEST_IS_DIR))
-      remove_home(path);
-    else
-      g_unlink(path);
-  }
-  g_rmdir(folder);
-}
-
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
-  g_autofree char *home = make_home();
+  g_autofree char *home = lcip_test_make_home();
   g_test_add_func("/remote/same-bits", test_same_bits);
   g_test_add_func("/remote/removed-actors", test_removed_actors);
   g_test_add_func("/remote/f16", test_f16);
@@ -835,6 +812,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/remote/killed", test_killed);
   g_test_add_func("/remote/stopped", test_stopped);
   const int failed = g_test_run();
-  remove_home(home);
+  lcip_test_remove_home(home);
   return failed;
 }
