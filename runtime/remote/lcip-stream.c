@@ -85,8 +85,12 @@ static gboolean open_stream(LcipStream *stream, const LcipFrameTensor *tensors, 
   for (guint i = 0; ok && i < n; i++) {
     gsize bytes;
     lcip_wire_tensor_bytes(&tensors[i].wire, &bytes);
-    ok = lcip_stream_add(stream, is_converted(&tensors[i]) ? at : tensors[i].data, bytes);
-    at += is_converted(&tensors[i]) ? bytes : 0;
+    if (!is_converted(&tensors[i])) {
+      ok = lcip_stream_add(stream, tensors[i].data, bytes);
+      continue;
+    }
+    ok = lcip_stream_add(stream, at, bytes);
+    at += bytes;
   }
   if (!ok) {
     lcip_stream_clear(stream);
