@@ -136,6 +136,8 @@ static const KernelCase kernel_cases[] = {
     {"Gemm", "f:5x1 c:5x9 f:9", "transA=1"},
     {"Gemm", "f:3x40 c:40x128 c:3x1", "beta=-1"},
     {"Gemm", "n:1x40 c:20x40 c:20", "transB=1"},
+    {"Gemm", "f:1x1100 c:1100x270 c:270", "", "Relu Add"},
+    {"Gemm", "f:2x67 c:39x67", "transB=1", "Add"},
     /* Einsum: products, sums, diagonals, no summed letter, "..." of different lengths */
     {"Einsum", "f:2x3x5 f:2x5x4", "equation=bij,bjk->bik"},
     {"Einsum", "f:2x3x2x4x6 f:2x3x2x5x6", "equation=B G H I D, B G H J D -> B G H I J"},

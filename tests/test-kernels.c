@@ -183,14 +183,18 @@ static void stage_check_guards(const Stage *stage) {
   memory_check(&stage->scratch);
 }
 
+static LcipCall stage_call(Stage *stage) {
+  return (LcipCall){.step = &stage->step,
+                    .prepared = stage->blob,
+                    .inputs = stage->input_views,
+                    .outputs = stage->output_views,
+                    .scratch = stage->scratch.data};
+}
+
 static void stage_run_cpu(Stage *stage, const Variant *variant) {
   g_autoptr(GError) error = NULL;
   g_autoptr(LcipTeam) team = lcip_team_new(variant->threads);
-  const LcipCall call = {.step = &stage->step,
-                         .prepared = stage->blob,
-                         .inputs = stage->input_views,
-                         .outputs = stage->output_views,
-                         .scratch = stage->scratch.data};
+  const LcipCall call = stage_call(stage);
   g_assert_true(variant->kernel->run(&call, team, &error));
   g_assert_no_error(error);
 }
@@ -337,6 +341,83 @@ static void check_threads(const Built *built, Variant variant, LcipTensor *const
   free_results(three, built->step.n_outputs);
 }
 
+/* ---- several firings in one sweep over the weights ---- */
+
+#define MAX_FIRINGS 5
+
+/* Firing @n: another input than those of other numbers, the same weights. */
+static void firing_init(Stage *stage, const Built *built, const Variant *variant, guint n) {
+  stage_init(stage, built, variant);
+  stage_fill(stage, built, variant);
+  for (guint i = 0; i < stage->step.n_inputs; i++) {
+    float *data = (float *)stage->input_memory[i].data;
+    for (gsize k = 0; !built->constants[i] && i != variant->kernel->sweep->weights &&
+                      k < stage->input_memory[i].n_bytes / sizeof(float);
+         k++)
+      data[k] *= 1.0f + 0.3f * (float)n;
+  }
+}
+
+static const Memory *firing_result(const Stage *stage, const Variant *variant) {
+  const int shared = inplace_input(stage, variant->inplace);
+  return shared >= 0 ? &stage->input_memory[shared] : &stage->output_memory[0];
+}
+
+/* Parts begin anywhere and go in a circle, as where a firing joins others. */
+static void sweep(const Variant *variant, Stage *stages, guint n) {
+  const LcipKernelSweep *sweep = variant->kernel->sweep;
+  g_autoptr(LcipTeam) team = lcip_team_new(variant->threads);
+  LcipCall calls[MAX_FIRINGS];
+  gpointer jobs[MAX_FIRINGS];
+  guint n_parts = 0;
+  for (guint i = 0; i < n; i++) {
+    calls[i] = stage_call(&stages[i]);
+    jobs[i] = g_malloc0(sweep->job_bytes);
+    g_assert_true(sweep->begin(&calls[i], jobs[i], team, &n_parts, NULL));
+    g_assert_cmpuint(n_parts, >, 0);
+  }
+  for (guint part = 0; part < n_parts; part++)
+    sweep->run((const gconstpointer *)jobs, n, (part + n) % n_parts);
+  for (guint i = 0; i < n; i++) {
+    if (sweep->end)
+      sweep->end(jobs[i], team);
+    g_free(jobs[i]);
+  }
+}
+
+static void check_sweep_of(const Built *built, const Variant *variant, guint n) {
+  Stage together[MAX_FIRINGS];
+  for (guint i = 0; i < n; i++)
+    firing_init(&together[i], built, variant, i);
+  sweep(variant, together, n);
+  for (guint i = 0; i < n; i++) {
+    Stage alone;
+    firing_init(&alone, built, variant, i);
+    stage_run_cpu(&alone, variant);
+    stage_check_guards(&together[i]);
+    const Memory *expected = firing_result(&alone, variant);
+    if (memcmp(firing_result(&together[i], variant)->data, expected->data, expected->n_bytes) != 0)
+      g_error("%s: firing %u of %u at once differs from the same alone", describe(built, variant),
+              i, n);
+    stage_clear(&alone);
+    stage_clear(&together[i]);
+  }
+}
+
+static guint n_swept;
+
+static void check_sweep(const Built *built, Variant variant) {
+  const LcipKernelSweep *sweep = variant.kernel->sweep;
+  Stage stage;
+  stage_init(&stage, built, &variant);
+  const gboolean supported = sweep && (!sweep->supports || sweep->supports(&stage.step));
+  stage_clear(&stage);
+  for (guint n = 1; supported && n <= MAX_FIRINGS; n++, n_swept++) {
+    variant.threads = 1 + n % 2;
+    check_sweep_of(built, &variant, n);
+  }
+}
+
 static void check_variant(const Built *built, Variant variant) {
   LcipTensor *results[MAX_OUTPUTS] = {NULL};
   variant.threads = 1;
@@ -344,6 +425,7 @@ static void check_variant(const Built *built, Variant variant) {
   compare(built, &variant, results);
   if (variant.kernel->device == LCIP_DEVICE_CPU)
     check_threads(built, variant, results);
+  check_sweep(built, variant);
   free_results(results, built->step.n_outputs);
 }
 
@@ -456,6 +538,7 @@ static void test_conformance(gconstpointer data) {
     }
     device = g_ptr_array_index(devices, 0);
   }
+  n_swept = 0;
   for (guint i = 0; i < G_N_ELEMENTS(kernel_cases); i++) {
     if (!g_str_equal(kernel_cases[i].op, conformance->op))
       continue;
@@ -464,6 +547,8 @@ static void test_conformance(gconstpointer data) {
   }
   g_test_message("%u of %u cases accepted, seed %u", n_accepted, n_cases, SEED);
   g_assert_cmpuint(n_accepted, >, 0);
+  /* Of kernels that sweep, some case must have been swept. */
+  g_assert_true(!kernel->sweep || n_swept > 0);
 }
 
 static gboolean has_case(const char *op) {

@@ -57,6 +57,26 @@ typedef struct {
 
 typedef struct _LcipClQueue LcipClQueue;
 
+/** LcipKernelSweep: several firings of a step, each on its own data, in one sweep over the weights
+ * that they share: each part of these is read from memory once for all of them.
+ * @weights: the input that is the same in all of them, a constant.
+ * @supports: may be NULL for all steps that the kernel supports.
+ * @job_bytes: room for what begin() makes of a firing.
+ * @begin: fills @job from @call, which must stay, and does what comes before; @n_parts follows from
+ * the weights alone.
+ * @run: part @part of @n_jobs firings (1 at least). Parts run in any order, on any threads.
+ * @end: may be NULL: what comes after all parts. The results are bit for bit those of the kernel's
+ * run(). */
+typedef struct {
+  guint weights;
+  gsize job_bytes;
+  gboolean (*supports)(const LcipStep *step);
+  gboolean (*begin)(const LcipCall *call, gpointer job, LcipTeam *team, guint *n_parts,
+                    GError **error);
+  void (*run)(const gconstpointer *jobs, guint n_jobs, guint part);
+  void (*end)(gpointer job, LcipTeam *team);
+} LcipKernelSweep;
+
 /** LcipKernel: the const descriptor at the end of every implementation file.
  * @name: "conv-ref"; unique. @family: "reference", "openblas", "blocked", "opencl".
  * @operators: NULL-terminated list of anchors, as "Conv" or "lcip.PictureToTensor".
@@ -78,7 +98,8 @@ typedef struct _LcipClQueue LcipClQueue;
  * @run: CPU kernels. @enqueue: OpenCL kernels; puts its work on the in-order queue, waits for none.
  *   Both take any data (a plan is warmed up on zeros), allocate nothing and fail with an error that
  * ends the run. Shapes in @step are planned, those in the call's views actual. Results must not
- * depend on thread count, splits or addresses. */
+ * depend on thread count, splits or addresses.
+ * @sweep: may be NULL; for CPU kernels whose time is that of reading weights. */
 typedef struct {
   const char *name;
   const char *family;
@@ -97,6 +118,7 @@ typedef struct {
                       GError **error);
   gboolean (*run)(const LcipCall *call, LcipTeam *team, GError **error);
   gboolean (*enqueue)(const LcipCall *call, LcipClQueue *queue, GError **error);
+  const LcipKernelSweep *sweep;
 } LcipKernel;
 
 /** lcip_kernel_table: all kernels of the build, best first, references last. */

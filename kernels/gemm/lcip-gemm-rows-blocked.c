@@ -5,15 +5,25 @@
 
 /* Gemm and MatMul of a few rows, as a network's last layers have them at batch 1. Every element of
  * B is used once a row, so the time is that of reading B: it is read once, in its order, where it
- * is. B stored n x k (transB) gives dot products, ROWS of them side by side; B stored k x n gives
- * sums of its rows, over SUMS vectors of columns. Each result is the same sum in the same order,
- * whatever the split. */
+ * is, for all rows, which may be those of several calls. B stored n x k (transB) gives dot
+ * products, ROWS of them side by side; B stored k x n gives sums of its rows, over SUMS vectors of
+ * columns. Each result is the same sum in the same order, whatever the split and whatever the other
+ * rows. */
 
 enum {
-  MAX_M = 4,
-  ROWS = 4,  /* dot products at a time */
-  PARTS = 2, /* independent sums of each, so that additions need not wait */
-  SUMS = 8,  /* vectors of columns at a time */
+  MAX_M = 4,     /* rows of a call */
+  MAX_ROWS = 16, /* rows of A at a time, taken in pairs from what is in the cache */
+  PARTS = 2,     /* independent sums of a dot product, so that additions need not wait */
+  ROWS = 4,      /* dot products of one row of A at a time */
+  SUMS = 8,      /* vectors of columns in a unit */
+  K_BLOCK = 512, /* rows of B in a block whose columns of one unit stay in the cache */
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+  PAIR_ROWS = ROWS, /* the same for two rows of A: as the registers hold the sums */
+  PAIR_SUMS = SUMS,
+#else
+  PAIR_ROWS = ROWS / 2,
+  PAIR_SUMS = SUMS / 2,
+#endif
 };
 /* Elements of B in a chunk: 10 us and more. */
 static const gsize CHUNK_ELEMS = 256 * 1024;
@@ -25,6 +35,13 @@ typedef struct {
   const float *a, *b, *c;
   gsize unit, units_in_chunk; /* columns that are computed together; how many of these in a chunk */
 } Job;
+
+/* Row @i of a job's A, and of its output. */
+typedef struct {
+  const Job *job;
+  const float *a;
+  gsize i;
+} Row;
 
 static gboolean is_gemm(const LcipStep *step) {
   return lcip_step_is(step, "Gemm");
@@ -69,13 +86,14 @@ LCIP_INLINE float sum_lanes(vf x) {
   return sum;
 }
 
-/* alpha * sum + beta C and the epilogues on @n sums of row @i from column @j on. */
-static void finish(const Job *job, gsize i, gsize j, vf sums, int n) {
+/* alpha * sum + beta C and the epilogues on @n sums of @row from column @j on. */
+static void finish(const Row *row, gsize j, vf sums, int n) {
+  const Job *job = row->job;
   const LcipGemm *g = &job->gemm;
-  const gsize at = i * g->n + j;
+  const gsize at = row->i * g->n + j;
   float added[LCIP_LANES] = {0};
   for (int k = 0; job->c && k < n; k++)
-    added[k] = g->beta * job->c[i * g->c_row + (j + (gsize)k) * g->c_column];
+    added[k] = g->beta * job->c[row->i * g->c_row + (j + (gsize)k) * g->c_column];
   vf x = g->alpha * sums + v_load(added);
   for (guint e = 0; e < job->tail.n; e++) {
     const LcipTailOp *op = &job->tail.ops[e];
@@ -89,108 +107,201 @@ static void finish(const Job *job, gsize i, gsize j, vf sums, int n) {
 
 /* ---- B stored n x k ---- */
 
-/* Dot products of @a with @rows rows of B from @b on. */
-LCIP_INLINE void dot_rows(const float *a, const float *b, gsize k, const int rows, float *sums) {
-  vf sum[ROWS][PARTS] = {0};
+/* Dot products of @n_a rows of A with @n_b rows of B from @b on. */
+LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, gsize k, const int n_b,
+                          float (*sums)[LCIP_LANES]) {
+  vf sum[2][ROWS][PARTS] = {0};
   gsize p = 0;
   for (; p + PARTS * LCIP_LANES <= k; p += PARTS * LCIP_LANES)
     LCIP_UNROLL
   for (int part = 0; part < PARTS; part++) {
-    const vf x = v_load(a + p + part * LCIP_LANES);
+    const gsize at = p + (gsize)part * LCIP_LANES;
     LCIP_UNROLL
-    for (int row = 0; row < rows; row++)
-      sum[row][part] += x * v_load(b + (gsize)row * k + p + part * LCIP_LANES);
+    for (int j = 0; j < n_b; j++) {
+      const vf y = v_load(b + (gsize)j * k + at);
+      LCIP_UNROLL
+      for (int i = 0; i < n_a; i++)
+        sum[i][j][part] += v_load(a[i].a + at) * y;
+    }
   }
   for (; p < k; p += LCIP_LANES) {
     const int left = (int)MIN(LCIP_LANES, k - p);
-    const vf x = v_load_some(a + p, left);
-    for (int row = 0; row < rows; row++)
-      sum[row][0] += x * v_load_some(b + (gsize)row * k + p, left);
+    for (int j = 0; j < n_b; j++)
+      for (int i = 0; i < n_a; i++)
+        sum[i][j][0] += v_load_some(a[i].a + p, left) * v_load_some(b + (gsize)j * k + p, left);
   }
-  for (int row = 0; row < rows; row++)
-    sums[row] = sum_lanes(sum[row][0] + sum[row][1]);
+  for (int i = 0; i < n_a; i++)
+    for (int j = 0; j < n_b; j++)
+      sums[i][j] = sum_lanes(sum[i][j][0] + sum[i][j][1]);
+}
+
+/* ROWS or fewer columns: as many dot products for each row of A. */
+static void dot_all(const Row *rows, guint n_rows, const float *b, gsize k, int n,
+                    float (*sums)[LCIP_LANES]) {
+  guint i = 0;
+  for (; n == ROWS && i + 2 <= n_rows; i += 2)
+    for (int j = 0; j < ROWS; j += PAIR_ROWS) {
+      float pair[2][LCIP_LANES];
+      dot_rows(rows + i, 2, b + (gsize)j * k, k, PAIR_ROWS, pair);
+      memcpy(sums[i] + j, pair[0], PAIR_ROWS * sizeof(float));
+      memcpy(sums[i + 1] + j, pair[1], PAIR_ROWS * sizeof(float));
+    }
+  for (; i < n_rows; i++)
+    if (n == ROWS)
+      dot_rows(rows + i, 1, b, k, ROWS, sums + i);
+    else
+      for (int j = 0; j < n; j++) {
+        float one[1][LCIP_LANES];
+        dot_rows(rows + i, 1, b + (gsize)j * k, k, 1, one);
+        sums[i][j] = one[0][0];
+      }
 }
 
 /* Columns [j, j + n), n <= LANES. */
-static void run_dots(const Job *job, gsize j, int n) {
-  const LcipGemm *g = &job->gemm;
-  float sums[MAX_M][LCIP_LANES] = {{0}};
+static void run_dots(const Row *rows, guint n_rows, gsize j, int n) {
+  const Job *job = rows->job;
+  float sums[MAX_ROWS][LCIP_LANES] = {{0}};
   for (int first = 0; first < n; first += ROWS) {
-    const float *b = job->b + (j + (gsize)first) * g->k;
-    for (gsize i = 0; i < g->m; i++)
-      if (first + ROWS <= n)
-        dot_rows(job->a + i * g->k, b, g->k, ROWS, sums[i] + first);
-      else
-        for (int row = 0; first + row < n; row++)
-          dot_rows(job->a + i * g->k, b + (gsize)row * g->k, g->k, 1, sums[i] + first + row);
+    float block[MAX_ROWS][LCIP_LANES];
+    const int n_block = MIN(ROWS, n - first);
+    dot_all(rows, n_rows, job->b + (j + (gsize)first) * job->gemm.k, job->gemm.k, n_block, block);
+    for (guint i = 0; i < n_rows; i++)
+      memcpy(sums[i] + first, block[i], (gsize)n_block * sizeof(float));
   }
-  for (gsize i = 0; i < g->m; i++)
-    finish(job, i, j, v_load(sums[i]), n);
+  for (guint i = 0; i < n_rows; i++)
+    finish(&rows[i], j, v_load(sums[i]), n);
 }
 
 /* ---- B stored k x n ---- */
 
-/* @whole: SUMS vectors of columns; else one of @n. */
-LCIP_INLINE void add_rows(const Job *job, gsize i, gsize j, int n, const gboolean whole) {
-  const LcipGemm *g = &job->gemm;
-  const int vecs = whole ? SUMS : 1;
-  const float *a = job->a + i * g->k, *b = job->b + j;
-  vf sum[SUMS] = {0};
-  for (gsize p = 0; p < g->k; p++, b += g->n) {
-    const vf x = v_set1(a[p]);
-    LCIP_UNROLL
+/* Rows [p, end) of B, @vecs vectors of columns from @b on (one of @n where @vecs is 1), times @n_a
+ * rows of A, added to @sums. */
+LCIP_INLINE void add_rows(const Row *a, const int n_a, const float *b, gsize p, gsize end,
+                          const int vecs, int n, float (*sums)[SUMS * LCIP_LANES]) {
+  const gsize row_elems = a->job->gemm.n;
+  vf sum[2][SUMS];
+  for (int i = 0; i < n_a; i++)
     for (int v = 0; v < vecs; v++)
-      sum[v] += x * (whole ? v_load(b + v * LCIP_LANES) : v_load_some(b, n));
+      sum[i][v] = v_load(sums[i] + v * LCIP_LANES);
+  for (b += p * row_elems; p < end; p++, b += row_elems)
+    LCIP_UNROLL
+  for (int v = 0; v < vecs; v++) {
+    const vf y = vecs > 1 ? v_load(b + v * LCIP_LANES) : v_load_some(b, n);
+    LCIP_UNROLL
+    for (int i = 0; i < n_a; i++)
+      sum[i][v] += v_set1(a[i].a[p]) * y;
   }
-  for (int v = 0; v < vecs; v++)
-    finish(job, i, j + (gsize)(v * LCIP_LANES), sum[v], n);
+  for (int i = 0; i < n_a; i++)
+    for (int v = 0; v < vecs; v++)
+      v_store(sums[i] + v * LCIP_LANES, sum[i][v]);
 }
 
-static void run_sums(const Job *job, gsize j, gsize n) {
-  for (gsize i = 0; i < job->gemm.m; i++)
-    if (n == SUMS * LCIP_LANES)
-      add_rows(job, i, j, LCIP_LANES, TRUE);
-    else
-      for (gsize k = 0; k < n; k += LCIP_LANES)
-        add_rows(job, i, j + k, (int)MIN(LCIP_LANES, n - k), FALSE);
+/* The same for all rows, over a whole unit of columns or, from @column on, a vector of @n. */
+static void add_all(const Row *rows, guint n_rows, const float *b, gsize p, gsize end, int n,
+                    float (*sums)[SUMS * LCIP_LANES]) {
+  guint i = 0;
+  if (n < SUMS * LCIP_LANES) {
+    for (; i < n_rows; i++)
+      add_rows(rows + i, 1, b, p, end, 1, n, sums + i);
+    return;
+  }
+  for (; i + 2 <= n_rows; i += 2)
+    for (int v = 0; v < SUMS; v += PAIR_SUMS)
+      add_rows(rows + i, 2, b + v * LCIP_LANES, p, end, PAIR_SUMS, LCIP_LANES,
+               (float(*)[SUMS * LCIP_LANES])(sums[i] + v * LCIP_LANES));
+  if (i < n_rows)
+    add_rows(rows + i, 1, b, p, end, SUMS, LCIP_LANES, sums + i);
+}
+
+/* Columns [j, j + n): a unit, or one vector or less. */
+static void run_sums(const Row *rows, guint n_rows, gsize j, int n) {
+  const Job *job = rows->job;
+  float sums[MAX_ROWS][SUMS * LCIP_LANES] = {{0}};
+  for (gsize p = 0; p < job->gemm.k; p += K_BLOCK)
+    add_all(rows, n_rows, job->b + j, p, MIN(p + K_BLOCK, job->gemm.k), n, sums);
+  for (guint i = 0; i < n_rows; i++)
+    for (int first = 0; first < n; first += LCIP_LANES)
+      finish(&rows[i], j + (gsize)first, v_load(sums[i] + first), MIN(LCIP_LANES, n - first));
 }
 
 /* ---- running ---- */
 
-static void run_chunk(gpointer data, guint chunk, guint worker) {
-  const Job *job = data;
+static void run_unit(const Row *rows, guint n_rows, gsize j, gsize n) {
+  if (rows->job->gemm.trans_b)
+    run_dots(rows, n_rows, j, (int)n);
+  else if (n == SUMS * LCIP_LANES)
+    run_sums(rows, n_rows, j, (int)n);
+  else
+    for (gsize k = 0; k < n; k += LCIP_LANES)
+      run_sums(rows, n_rows, j + k, (int)MIN(LCIP_LANES, n - k));
+}
+
+static void run_rows(const Row *rows, guint n_rows, guint chunk) {
+  const Job *job = rows->job;
   const gsize first = (gsize)chunk * job->units_in_chunk * job->unit;
   const gsize end = MIN(first + job->units_in_chunk * job->unit, job->gemm.n);
-  for (gsize j = first; j < end; j += job->unit) {
-    const gsize n = MIN(job->unit, end - j);
-    if (job->gemm.trans_b)
-      run_dots(job, j, (int)n);
-    else
-      run_sums(job, j, n);
+  for (gsize j = first; j < end; j += job->unit)
+    run_unit(rows, n_rows, j, MIN(job->unit, end - j));
+}
+
+static void sweep_run(const gconstpointer *jobs, guint n_jobs, guint part) {
+  Row rows[MAX_ROWS];
+  guint n_rows = 0;
+  for (guint k = 0; k < n_jobs; k++) {
+    const Job *job = jobs[k];
+    for (gsize i = 0; i < job->gemm.m; i++)
+      rows[n_rows++] = (Row){job, job->a + i * job->gemm.k, i};
+    if (n_rows > MAX_ROWS - MAX_M || k + 1 == n_jobs) {
+      run_rows(rows, n_rows, part);
+      n_rows = 0;
+    }
   }
 }
 
-static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
+static gboolean sweep_begin(const LcipCall *call, gpointer data, LcipTeam *team, guint *n_parts,
+                            GError **error) {
   const gboolean bias = is_gemm(call->step) && lcip_step_has_input(call->step, 2);
-  Job job = {.call = call,
-             .a = call->inputs[0].data,
-             .b = call->inputs[1].data,
-             .c = bias ? call->inputs[2].data : NULL};
   const char *reason = NULL;
-  if (!job_shape(&job.gemm, call->step, &call->inputs[0].shape, &call->inputs[1].shape,
+  Job *job = data;
+  *job = (Job){.call = call,
+               .a = call->inputs[0].data,
+               .b = call->inputs[1].data,
+               .c = bias ? call->inputs[2].data : NULL};
+  if (!job_shape(&job->gemm, call->step, &call->inputs[0].shape, &call->inputs[1].shape,
                  bias ? &call->inputs[2].shape : NULL, error))
     return FALSE;
-  if (!lcip_tail_init(&job.tail, call->step, &reason)) {
+  if (!lcip_tail_init(&job->tail, call->step, &reason)) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "%s cannot be computed: %s",
                 call->step->op->name, reason);
     return FALSE;
   }
-  job.unit = job.gemm.trans_b ? LCIP_LANES : SUMS * LCIP_LANES;
-  job.units_in_chunk = MAX(1, CHUNK_ELEMS / MAX(1, job.unit * job.gemm.k));
-  const gsize columns = job.unit * job.units_in_chunk;
-  lcip_team_run(team, (guint)((job.gemm.n + columns - 1) / columns), run_chunk, &job);
+  job->unit = job->gemm.trans_b ? LCIP_LANES : SUMS * LCIP_LANES;
+  job->units_in_chunk = MAX(1, CHUNK_ELEMS / MAX(1, job->unit * job->gemm.k));
+  const gsize columns = job->unit * job->units_in_chunk;
+  *n_parts = (guint)((job->gemm.n + columns - 1) / columns);
   return TRUE;
 }
+
+static void run_chunk(gpointer job, guint chunk, guint worker) {
+  const gconstpointer jobs[] = {job};
+  sweep_run(jobs, 1, chunk);
+}
+
+static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
+  Job job;
+  guint n_chunks;
+  if (!sweep_begin(call, &job, team, &n_chunks, error))
+    return FALSE;
+  lcip_team_run(team, n_chunks, run_chunk, &job);
+  return TRUE;
+}
+
+static const LcipKernelSweep sweep = {
+    .weights = 1,
+    .job_bytes = sizeof(Job),
+    .begin = sweep_begin,
+    .run = sweep_run,
+};
 
 const LcipKernel LCIP_ISA_KERNEL(gemm_rows_blocked) = {
     .name = LCIP_ISA_NAME("gemm-rows"),
@@ -202,4 +313,5 @@ const LcipKernel LCIP_ISA_KERNEL(gemm_rows_blocked) = {
     .tolerance = 1e-4f,
     .supports = supports,
     .run = run,
+    .sweep = &sweep,
 };
