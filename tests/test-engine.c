@@ -347,5 +347,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/engine/delay/remap", test_delay_remap);
   add_end_tests();
   add_profile_tests();
+  add_sweep_tests();
   return g_test_run();
 }

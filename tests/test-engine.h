@@ -95,3 +95,4 @@ void check_lane_sum(const LcipProfile *profile, guint lane);
 
 void add_end_tests(void);
 void add_profile_tests(void);
+void add_sweep_tests(void);

@@ -250,6 +250,40 @@ static gboolean copy_step(LcipWorker *worker, LcipInstanceStep *step, GError **e
   return lcip_cl_read(worker->queue, in->buffer, in->offset_bytes, bytes, out->data, error);
 }
 
+/* ---- steps that the streams do together ---- */
+
+static void expect_sweeps(LcipWorker *worker, LcipSegment *segment, guint first) {
+  for (guint i = first; i < segment->n_steps; i++)
+    if (segment->steps[i].sweep)
+      lcip_sweep_expect(segment->steps[i].sweep, worker->instance->stream, worker->origin_ns);
+}
+
+static void forget_sweeps(LcipWorker *worker, LcipSegment *segment) {
+  for (guint i = 0; i < segment->n_steps; i++)
+    if (segment->steps[i].sweep)
+      lcip_sweep_forget(segment->steps[i].sweep, worker->instance->stream);
+}
+
+/* A firing that waits is two firings to the recorder, with a wait between them. */
+static void wait_for_streams(LcipWorker *worker, const LcipSegment *segment,
+                             const LcipInstanceStep *step) {
+  const gint64 now_ns = lcip_now_ns();
+  const gint64 until_ns = lcip_sweep_arrive(step->sweep, worker->instance->stream, now_ns);
+  const LcipSpan firing = {.frame = step->call.frame, .step = segment->index};
+  const LcipSpan wait = {.frame = step->call.frame, .step = -1};
+  if (until_ns == 0)
+    return;
+  if (worker->recorder) {
+    lcip_worker_record(worker, LCIP_SPAN_FIRING, now_ns, &firing);
+    lcip_recorder_set_state(worker->recorder, LCIP_SPAN_WAIT, lcip_worker_frames_waiting(worker));
+  }
+  lcip_sweep_wait(step->sweep, worker->instance->stream, until_ns);
+  if (worker->recorder) {
+    lcip_worker_record(worker, LCIP_SPAN_WAIT, lcip_now_ns(), &wait);
+    lcip_recorder_set_state(worker->recorder, LCIP_SPAN_FIRING, lcip_worker_frames_waiting(worker));
+  }
+}
+
 /* A step without a kernel is a view: the bytes are there already. */
 static gboolean kernel_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
   const LcipKernel *kernel = step->info->kernel;
@@ -257,6 +291,9 @@ static gboolean kernel_step(LcipWorker *worker, LcipInstanceStep *step, GError *
     return TRUE;
   if (worker->queue && kernel->enqueue)
     return kernel->enqueue(&step->call, worker->queue, error);
+  if (step->sweep)
+    return lcip_sweep_run(step->sweep, worker->instance->stream, &step->call, worker->team,
+                          &worker->origin_ns, error);
   if (!worker->queue && kernel->run)
     return kernel->run(&step->call, worker->team, error);
   g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "kernel %s is for another kind of lane",
@@ -291,28 +328,50 @@ static LcipSpanKind step_span_kind(const LcipInstanceStep *step) {
   return step->work->kind == LCIP_STEP_KERNEL ? LCIP_SPAN_COMPUTE : LCIP_SPAN_COPY;
 }
 
-static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame,
-                           GError **error) {
-  gint64 start_ns = worker->recorder ? lcip_now_ns() : 0;
+static void record_step(LcipWorker *worker, const LcipInstanceStep *step, gint64 queued_ns,
+                        gint64 start_ns, gint64 end_ns) {
+  lcip_recorder_add(worker->recorder, &(LcipSpan){.frame = step->call.frame,
+                                                  .queued_ns = queued_ns,
+                                                  .start_ns = start_ns,
+                                                  .end_ns = end_ns,
+                                                  .step = step->index,
+                                                  .kind = step_span_kind(step)});
+}
+
+static gboolean run_steps(LcipWorker *worker, LcipSegment *segment, guint64 frame, GError **error) {
+  gint64 queued_ns = worker->recorder ? lcip_now_ns() : 0;
   for (guint i = 0; i < segment->n_steps; i++) {
     LcipInstanceStep *step = &segment->steps[i];
+    gint64 start_ns = queued_ns;
     step->call.frame = frame;
+    if (step->sweep) {
+      wait_for_streams(worker, segment, step);
+      start_ns = lcip_now_ns();
+    }
     if (!do_step(worker, step, error)) {
       lcip_step_prefix(worker->instance->plan, step->info, error);
       return FALSE;
     }
+    if (step->sweep)
+      expect_sweeps(worker, segment, i + 1);
     if (!worker->recorder)
       continue;
     const gint64 end_ns = lcip_now_ns();
-    lcip_recorder_add(worker->recorder, &(LcipSpan){.frame = frame,
-                                                    .queued_ns = start_ns,
-                                                    .start_ns = start_ns,
-                                                    .end_ns = end_ns,
-                                                    .step = step->index,
-                                                    .kind = step_span_kind(step)});
-    start_ns = end_ns;
+    record_step(worker, step, queued_ns, start_ns, end_ns);
+    queued_ns = end_ns;
   }
   return TRUE;
+}
+
+static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame,
+                           GError **error) {
+  if (!segment->is_swept)
+    return run_steps(worker, segment, frame, error);
+  worker->origin_ns = lcip_now_ns();
+  expect_sweeps(worker, segment, 0);
+  const gboolean ok = run_steps(worker, segment, frame, error);
+  forget_sweeps(worker, segment);
+  return ok;
 }
 
 static void record_device_times(LcipWorker *worker, LcipSegment *segment, guint64 frame) {

@@ -177,6 +177,47 @@ static void list_sinks(LcipGroup *group) {
 
 /* ---- groups ---- */
 
+/* Weights of this size do not stay in the caches from frame to frame. */
+#define SWEPT_BYTES (8 << 20)
+
+static gsize weight_bytes(const LcipPlan *plan, const LcipPlanWork *work, guint input) {
+  const int root = work->inputs[input] < 0 ? -1 : lcip_plan_root(plan, work->inputs[input]);
+  gsize bytes = 0;
+  if (root < 0 || TENSOR(plan, root)->store != LCIP_STORE_CONSTANT)
+    return 0;
+  if (work->blob)
+    return lcip_blob_bytes(work->blob);
+  return lcip_tensor_spec_bytes(&TENSOR(plan, root)->spec, &bytes) ? bytes : 0;
+}
+
+/* Whether the streams do a step together: where much of its time goes into reading weights. */
+static gboolean is_swept(const LcipPlan *plan, guint step) {
+  const LcipPlanWork *work = g_ptr_array_index(plan->works, step);
+  const LcipPlanStep *info = g_ptr_array_index(plan->steps, step);
+  const LcipKernelSweep *sweep = info->kernel ? info->kernel->sweep : NULL;
+  return sweep && work->kind == LCIP_STEP_KERNEL &&
+         weight_bytes(plan, work, sweep->weights) >= SWEPT_BYTES &&
+         (!sweep->supports || sweep->supports(&work->step));
+}
+
+static void make_sweeps(LcipGroup *group) {
+  const LcipPlan *plan = group->plan;
+  if (group->n_streams < 2)
+    return;
+  group->sweeps = g_new0(LcipSweep *, plan->steps->len + 1);
+  for (guint i = 0; i < plan->steps->len; i++)
+    if (is_swept(plan, i)) {
+      const LcipPlanStep *info = g_ptr_array_index(plan->steps, i);
+      group->sweeps[i] = lcip_sweep_new(info->kernel->sweep, group->n_streams);
+    }
+}
+
+static void free_sweeps(LcipGroup *group) {
+  for (guint i = 0; group->sweeps && i < group->plan->steps->len; i++)
+    lcip_sweep_free(group->sweeps[i]);
+  g_free(group->sweeps);
+}
+
 static guint lanes_in_use(const LcipPlan *plan) {
   g_autoptr(GHashTable) lanes = g_hash_table_new(NULL, NULL);
   for (guint i = 0; i < plan->segments->len; i++)
@@ -195,6 +236,7 @@ static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
                                  .failed_data = run,
                                  .lane_func = run->lane_func,
                                  .lane_data = run->frame_data,
+                                 .sweeps = group->sweeps,
                                  .cancellable = run->starting,
                                  .cold = run->cold && group->epoch == 1};
   for (guint i = 0; i < group->n_streams; i++) {
@@ -231,6 +273,7 @@ LcipGroup *lcip_group_new(LcipRun *run, LcipPlan *plan, guint64 epoch, GError **
   group->values = g_array_new(FALSE, TRUE, sizeof(LcipFrameValue));
   group->names = g_ptr_array_new_with_free_func(g_free);
   list_sinks(group);
+  make_sweeps(group);
   if (!check_streams(run, plan, error) || !resolve_sources(run, group, error) ||
       !start_streams(run, group, error))
     g_clear_pointer(&group, lcip_group_free);
@@ -250,6 +293,7 @@ void lcip_group_free(LcipGroup *group) {
   for (guint i = 0; i < group->n_streams; i++)
     g_clear_pointer(&group->streams[i], lcip_instance_free);
   g_free(group->streams);
+  free_sweeps(group);
   g_array_unref(group->sources);
   g_array_unref(group->sinks);
   g_array_unref(group->values);

@@ -5,6 +5,7 @@
 #include "lcip-link.h"
 #include "lcip-plan-private.h"
 #include "lcip-profiler-private.h"
+#include "lcip-sweep-private.h"
 #include "lcip-token-private.h"
 
 G_BEGIN_DECLS
@@ -38,10 +39,11 @@ typedef struct {
   LcipCall call;
   LcipTensorView *inputs, *outputs;
   LcipTensorSpec *actual_inputs, *actual_outputs; /* room to infer actual shapes */
+  LcipSweep *sweep; /* borrowed; NULL where streams do the step each for itself */
 } LcipInstanceStep;
 
-/** LcipSegment: @made: the token tensors that it writes. @n_fired: frames
- * done, everything pushed; written by its thread. */
+/** LcipSegment: @made: the token tensors that it writes. @is_swept: it has steps that streams do
+ * together. @n_fired: frames done, everything pushed; written by its thread. */
 typedef struct {
   int index;
   const LcipPlanSegment *plan;
@@ -49,6 +51,7 @@ typedef struct {
   LcipChannel **inputs, **outputs;
   int *made;
   LcipInstanceStep *steps;
+  gboolean is_swept;
   _Atomic guint64 n_fired;
 } LcipSegment;
 
@@ -75,7 +78,8 @@ struct _LcipWorker {
   LcipRecorder *recorder;
   pthread_t thread;
   gboolean started;
-  gint64 mark_ns; /* up to here the thread's time is recorded */
+  gint64 mark_ns;   /* up to here the thread's time is recorded */
+  gint64 origin_ns; /* of the firing, for sweeps */
 };
 
 /** LcipInstance: one replica of a plan: memory, FIFOs and threads.
@@ -84,7 +88,8 @@ struct _LcipWorker {
 struct _LcipInstance {
   LcipPlan *plan;
   guint64 epoch;
-  guint limit; /* frames in flight */
+  guint stream; /* which of the group's */
+  guint limit;  /* frames in flight */
   _Atomic gboolean stop;
   _Atomic gboolean draining; /* then every firing rings the source's bell */
   _Atomic guint64 n_issued;
@@ -104,7 +109,8 @@ struct _LcipInstance {
   GCancellable *warming;     /* borrowed; NULL once the instance is made */
 };
 
-/** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. */
+/** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. @sweeps:
+ * per step, NULL where there is none; may be NULL itself. */
 typedef struct {
   LcipDoorbell *source_bell, *sink_bell;
   LcipFailedFunc failed;
@@ -112,6 +118,7 @@ typedef struct {
   LcipLaneFunc lane_func;
   gpointer lane_data;
   gboolean cold;
+  LcipSweep *const *sweeps;
   GCancellable *cancellable; /* of warming up; may be NULL */
 } LcipInstanceEnds;
 

@@ -134,8 +134,10 @@ static void find_made(LcipInstance *instance, LcipSegment *segment) {
   }
 }
 
-static void init_step(LcipInstance *instance, LcipInstanceStep *step, int index) {
+static void init_step(LcipInstance *instance, const LcipInstanceEnds *ends, LcipInstanceStep *step,
+                      int index) {
   step->index = index;
+  step->sweep = ends->sweeps ? ends->sweeps[index] : NULL;
   step->work = g_ptr_array_index(instance->plan->works, index);
   step->info = g_ptr_array_index(instance->plan->steps, index);
   const LcipStep *planned = &step->work->step;
@@ -149,7 +151,7 @@ static void init_step(LcipInstance *instance, LcipInstanceStep *step, int index)
                           .outputs = step->outputs};
 }
 
-static void make_segments(LcipInstance *instance) {
+static void make_segments(LcipInstance *instance, const LcipInstanceEnds *ends) {
   const LcipPlan *plan = instance->plan;
   instance->segments = g_new0(LcipSegment, plan->segments->len);
   for (guint i = 0; i < plan->segments->len; i++) {
@@ -160,8 +162,10 @@ static void make_segments(LcipInstance *instance) {
     find_made(instance, segment);
     segment->n_steps = segment->plan->n_steps;
     segment->steps = g_new0(LcipInstanceStep, segment->n_steps + 1);
-    for (guint s = 0; s < segment->n_steps; s++)
-      init_step(instance, &segment->steps[s], segment->plan->steps[s]);
+    for (guint s = 0; s < segment->n_steps; s++) {
+      init_step(instance, ends, &segment->steps[s], segment->plan->steps[s]);
+      segment->is_swept |= segment->steps[s].sweep != NULL;
+    }
     if (segment->plan->kind == LCIP_SEGMENT_WORK)
       g_ptr_array_add(instance->workers[segment->plan->lane]->segments, segment);
   }
@@ -448,6 +452,7 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   LcipInstance *instance = g_new0(LcipInstance, 1);
   instance->plan = lcip_plan_ref(plan);
   instance->epoch = epoch;
+  instance->stream = stream;
   instance->limit = limit;
   instance->failed = ends->failed;
   instance->failed_data = ends->failed_data;
@@ -459,7 +464,7 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   instance->channels = g_ptr_array_new_with_free_func(channel_free);
   make_workers(instance, profiler, stream);
   make_channels(instance);
-  make_segments(instance);
+  make_segments(instance, ends);
   make_pools(instance);
   gboolean ok = prime_delays(instance, error);
   for (guint i = 0; ok && i < plan->lanes->len; i++)

@@ -39,6 +39,7 @@ typedef struct {
   guint64 epoch;
   guint n_streams;
   LcipInstance **streams;
+  LcipSweep **sweeps; /* per step; NULL for one stream */
   LcipProfiler *profiler;
   guint64 n_dealt; /* the source thread's */
   /* source */
