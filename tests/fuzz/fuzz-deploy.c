@@ -13,7 +13,8 @@
  * session is set; else hardly any would be complete. */
 
 enum { WAIT = 0, SESSION_MASK = 0x0f, AS_IT_IS = 0x80 };
-enum { MAX_RECORDS = 64, MAX_POLLS = 50 };
+/* Polls of 2 ms that one wait and all waits of a script may take: most mutants wait for nothing. */
+enum { MAX_RECORDS = 64, MAX_POLLS = 10, MAX_POLLS_IN_ALL = 40 };
 
 typedef struct {
   guint8 type, flags;
@@ -24,7 +25,7 @@ typedef struct {
 typedef struct {
   LcipTransport base;
   Record records[MAX_RECORDS];
-  guint n, next, n_polls;
+  guint n, next, n_polls, n_polls_in_all;
   guint n_sent, n_seen; /* by the worker */
   GByteArray *message;
 } Script;
@@ -124,7 +125,8 @@ static LcipTransportResult script_send(LcipTransport *transport, LcipPeer peer,
 
 /* A wait ends with the worker's next message, or without: there need not be one. */
 static gboolean must_wait(Script *script) {
-  if (script->n_sent != script->n_seen || script->n_polls >= MAX_POLLS) {
+  if (script->n_sent != script->n_seen || script->n_polls >= MAX_POLLS ||
+      script->n_polls_in_all >= MAX_POLLS_IN_ALL) {
     script->n_seen = script->n_sent;
     script->n_polls = 0;
     return FALSE;
@@ -156,6 +158,7 @@ static void script_wait(LcipTransport *transport, LcipTransportWait what, int fd
                         gint64 timeout_ns) {
   struct pollfd item = {.fd = fd, .events = POLLIN};
   ((Script *)transport)->n_polls++;
+  ((Script *)transport)->n_polls_in_all++;
   poll(&item, 1, 2);
 }
 
