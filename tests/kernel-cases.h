@@ -68,7 +68,7 @@ static const KernelCase kernel_cases[] = {
     {"Conv", "f:1x8x7x7 c:16x8x3x3 c:16", "pads=1 1 1 1", "Relu Add Clip"},
     /* Winograd: tiles of each size, cut at the edges; tails of channels; padding of each side */
     {"Conv", "f:1x16x12x12 c:16x16x3x3 c:16", "pads=1 1 1 1"},
-    {"Conv", "n:1x16x12x13 c:32x16x3x3 c:32", "pads=1 1 1 1", "Relu"},
+    {"Conv", "n:1x16x12x13 c:17x16x3x3 c:17", "pads=1 1 1 1", "Relu"},
     {"Conv", "f:2x17x13x9 c:19x17x3x3 c:19", "pads=1 1 1 1", "Relu"},
     {"Conv", "f:1x40x11x23 c:33x40x3x3", "pads=1 0 0 1", "Add Relu"},
     {"Conv", "f:1x24x24x26 c:56x24x3x3 c:56", ""},

@@ -84,6 +84,11 @@ LCIP_INLINE vf v_select(vi mask, vf yes, vf no) {
   return (vf)((mask & (vi)yes) | (~mask & (vi)no));
 }
 
+/* @x where @mask is all ones, 0 where it is 0. */
+LCIP_INLINE vf v_mask(vf x, vi mask) {
+  return (vf)((vi)x & mask);
+}
+
 /* v_max, v_min: @x where the operands do not compare, so that NaN in x comes through. */
 LCIP_INLINE vf v_max(vf bound, vf x) {
 #if defined(__AVX512F__) && LCIP_LANES == 16
@@ -181,6 +186,30 @@ LCIP_INLINE vi v_lanes_below(int n) {
   static const gint32 lanes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   return v_load_lanes(lanes) < n;
 }
+
+/* Lanes below @n, at least 0, as v_clamp_lanes() wants them: its results in other lanes are 0, also
+ * where x is NaN there. */
+#if defined(__AVX512F__) && LCIP_LANES == 16
+typedef __mmask16 vm;
+
+LCIP_INLINE vm v_first_lanes(int n) {
+  return (vm)((G_GUINT64_CONSTANT(1) << n) - 1);
+}
+
+LCIP_INLINE vf v_clamp_lanes(vf x, vf lo, vf hi, vm lanes) {
+  return (vf)_mm512_maskz_min_ps(lanes, (__m512)hi, (__m512)v_max(lo, x));
+}
+#else
+typedef vi vm;
+
+LCIP_INLINE vm v_first_lanes(int n) {
+  return v_lanes_below(n);
+}
+
+LCIP_INLINE vf v_clamp_lanes(vf x, vf lo, vf hi, vm lanes) {
+  return v_mask(v_min(hi, v_max(lo, x)), lanes);
+}
+#endif
 
 /* e^x for x from -87 to 87: 2^k e^r, |r| <= ln(2) / 2, with the polynomial of degree 5 for e^r
  * whose largest relative error there is least among those that begin with 1 + r (1.1e-7, found by
@@ -298,7 +327,7 @@ LCIP_INLINE void v_tail_each(const LcipTailOp *op, const float *side, const floa
 #define EACH(function)                                                                             \
   for (int i = 0; i < n; i++) {                                                                    \
     const vf x = v_load(raw + i * LCIP_BLOCK);                                                     \
-    v_store(out + i * LCIP_BLOCK, (vf)((vi)(function)&mask));                                      \
+    v_store(out + i * LCIP_BLOCK, v_mask(function, mask));                                         \
   }                                                                                                \
   return
   switch (op->kind) {

@@ -34,141 +34,6 @@ static const double CHUNK_FLOPS = 2e6;
  * cache that all cores share; of handing out a chunk. */
 static const double COPY_COST = 4, WEIGHT_COST = 0.5, CHUNK_COST = 2000;
 
-/* Adds the products of @channels channels, at @x of pixels @step apart. */
-LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, const int pixels,
-                          const int vecs, const int step, const int channels) {
-  vf read[PIXELS];
-  LCIP_UNROLL
-  for (int i = 0; i < pixels && channels > 1; i++)
-    read[i] = v_load(x + i * step);
-  LCIP_UNROLL
-  for (int k = 0; k < channels; k++, w += vecs * LCIP_LANES) {
-    const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
-    LCIP_UNROLL
-    for (int i = 0; i < pixels; i++) {
-      const vf value = channels > 1 ? read[i] : v_set1(x[i * step]);
-      sum[i][0] = v_multiply_channel(sum[i][0], value, channels, k, w0);
-      if (vecs > 1)
-        sum[i][1] = v_multiply_channel(sum[i][1], value, channels, k, w1);
-    }
-  }
-}
-
-/* One tile: @pixels x @vecs vectors. @dense: a block of the input is one channel. */
-LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
-                            const gboolean dense) {
-  const int step = dense ? 1 : LCIP_BLOCK, channels = dense ? 1 : V_CHANNELS;
-  const int width = vecs * LCIP_LANES;
-  const gint64 before = m->ky * m->kw * width, after = (m->kh - m->ky_end) * m->kw * width;
-  vf sum[PIXELS][2];
-  const float *w = m->w;
-  LCIP_UNROLL
-  for (int i = 0; i < pixels; i++) {
-    sum[i][0] = v_load(m->bias);
-    if (vecs > 1)
-      sum[i][1] = v_load(m->bias + LCIP_LANES);
-  }
-  for (gint64 b = 0; b < m->n_blocks; b++) {
-    const gint64 depth = dense ? 1 : b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
-    w += before * depth;
-    for (gint64 ky = m->ky; ky < m->ky_end; ky++)
-      for (gint64 kx = 0; kx < m->kw; kx++) {
-        const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
-        for (gint64 k = 0; k < depth; k += channels, x += channels, w += channels * width)
-          multiply(sum, x, w, pixels, vecs, step, channels);
-      }
-    w += after * depth;
-  }
-  const float *side = m->side;
-  float *out = m->out;
-  const gsize second = m->vec_stride;
-  const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
-  LCIP_UNROLL
-  for (int i = 0; i < pixels; i++) {
-    const gsize at = (gsize)i * m->out_step;
-    const vf y0 = side ? sum[i][0] + v_load(side + at) : sum[i][0];
-    v_store(out + at, v_min(hi, v_max(lo, y0)));
-    if (vecs > 1) {
-      const vf y1 = side ? sum[i][1] + v_load(side + at + second) : sum[i][1];
-      v_store(out + at + second, v_min(hi, v_max(lo, y1)));
-    }
-  }
-}
-
-/* One tile of narrow groups, @m->width channels each: lane l of a vector is summed over the
- * channels l / width * width + k of the same vector. */
-LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
-  for (int v = 0; v < LCIP_BLOCK_VECS; v++) {
-    const float *w = m->w + v * LCIP_LANES;
-    vf sum[PIXELS], x[PIXELS];
-    LCIP_UNROLL
-    for (int i = 0; i < pixels; i++)
-      sum[i] = v_load(m->bias + v * LCIP_LANES);
-    w += m->ky * m->kw * m->width * LCIP_BLOCK;
-    for (gint64 ky = m->ky; ky < m->ky_end; ky++)
-      for (gint64 kx = 0; kx < m->kw; kx++) {
-        const float *from = m->x + (gsize)ky * m->x_row + m->taps[kx] + v * LCIP_LANES;
-        LCIP_UNROLL
-        for (int i = 0; i < pixels; i++)
-          x[i] = v_load(from + i * LCIP_BLOCK);
-        for (int k = 0; k < m->width; k++, w += LCIP_BLOCK) {
-          const vi lanes = v_load_lanes(m->lanes + k * LCIP_LANES);
-          const vf weights = v_load(w);
-          LCIP_UNROLL
-          for (int i = 0; i < pixels; i++)
-            sum[i] += v_permute(x[i], lanes) * weights;
-        }
-      }
-    const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
-    const gsize at = (gsize)v * m->vec_stride;
-    LCIP_UNROLL
-    for (int i = 0; i < pixels; i++) {
-      const gsize here = at + (gsize)i * m->out_step;
-      const vf y = m->side ? sum[i] + v_load(m->side + here) : sum[i];
-      v_store(m->out + here, v_min(hi, v_max(lo, y)));
-    }
-  }
-}
-
-#define MICRO(r)                                                                                   \
-  static void micro_blocked_1_##r(const Micro *m) {                                                \
-    micro_body(m, r, 1, FALSE);                                                                    \
-  }                                                                                                \
-  static void micro_blocked_2_##r(const Micro *m) {                                                \
-    micro_body(m, r, 2, FALSE);                                                                    \
-  }                                                                                                \
-  static void micro_dense_1_##r(const Micro *m) {                                                  \
-    micro_body(m, r, 1, TRUE);                                                                     \
-  }                                                                                                \
-  static void micro_dense_2_##r(const Micro *m) {                                                  \
-    micro_body(m, r, 2, TRUE);                                                                     \
-  }                                                                                                \
-  static void micro_narrow_##r(const Micro *m) {                                                   \
-    micro_narrow_body(m, r);                                                                       \
-  }
-#define MICRO_ENTRY(r)                                                                             \
-  {{micro_blocked_1_##r, micro_blocked_2_##r}, {micro_dense_1_##r, micro_dense_2_##r}},
-
-#if PIXELS == 14
-#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
-#elif PIXELS == 8
-#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
-#else
-#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
-#endif
-
-MICRO_EACH(MICRO)
-
-/* [pixels - 1][dense][vectors - 1] */
-static void (*const micros[PIXELS][2][2])(const Micro *) = {MICRO_EACH(MICRO_ENTRY)};
-
-void lcip_conv_micro(const Micro *m, int pixels, int vecs) {
-  micros[pixels - 1][0][vecs - 1](m);
-}
-
-#define NARROW_ENTRY(r) micro_narrow_##r,
-static void (*const narrow_micros[PIXELS])(const Micro *) = {MICRO_EACH(NARROW_ENTRY)};
-
 /* ---- the convolution's shape ---- */
 
 /* Shapes and splits of one call. @c, @oc, @blocks, @out_blocks and @tiles are those of one of
@@ -505,14 +370,13 @@ static double estimate(const LcipStep *step) {
 
 /* ---- running ---- */
 
-/* @mask_last: the epilogues would spoil the padding channels of the last block. */
 typedef struct {
   Shape s;
   LcipTail tail;
   const LcipCall *call;
   const float *weights, *biases;
   gsize scratch_elems;
-  gboolean mask_last;
+  MicroInput input;
   gint32 lanes[LCIP_BLOCK * LCIP_LANES]; /* of narrow groups: see Micro */
 } Conv;
 
@@ -615,30 +479,26 @@ static void copy_input(const Conv *conv, const Chunk *chunk, float *copy) {
 
 /* Epilogues on a tile that lies raw in @raw, from there to @at in the output. */
 static void finish_tile(const Conv *conv, float *raw, gint64 pixels, int vecs, gsize at,
-                        gsize vec_stride, gint64 channels_left) {
+                        const Micro *m) {
   const int run = conv->s.transposed ? 1 : (int)pixels;
   for (int v = 0; v < vecs; v++) {
-    const vi mask = v_lanes_below((int)CLAMP(channels_left - v * LCIP_LANES, 0, LCIP_LANES));
+    const vi mask = v_lanes_below(m->channels - v * LCIP_LANES);
     for (gint64 i = 0; i < pixels; i += run)
       v_tail_store(&conv->tail, conv->call, raw + (v * PIXELS + i) * LCIP_BLOCK, run,
-                   at + (gsize)(i * conv->s.out_col) + (gsize)v * vec_stride, mask);
+                   at + (gsize)(i * conv->s.out_col) + (gsize)v * m->vec_stride, mask);
   }
 }
 
 /* Runs @m on one tile: epilogues in registers where they are simple, else from a raw copy. */
-static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize at,
-                     gint64 channels_left) {
-  void (*const micro)(const Micro *) = conv->s.width
-                                           ? narrow_micros[pixels - 1]
-                                           : micros[pixels - 1][conv->s.dense ? 1 : 0][vecs - 1];
+static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize at) {
   const LcipTail *tail = &conv->tail;
-  if (tail->simple && !conv->mask_last) {
+  if (tail->simple) {
     const gboolean add = tail->side_input >= 0;
     m->out = (float *)conv->call->outputs[0].data + at;
     m->side = add ? (const float *)conv->call->inputs[tail->side_input].data + at : NULL;
     m->lo = tail->lo;
     m->hi = tail->hi;
-    micro(m);
+    lcip_conv_micro(m, conv->input, (int)pixels, vecs);
     return;
   }
   float raw[2 * PIXELS * LCIP_BLOCK];
@@ -646,8 +506,8 @@ static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize 
   to_raw.out = raw;
   to_raw.vec_stride = PIXELS * LCIP_BLOCK;
   to_raw.out_step = LCIP_BLOCK;
-  micro(&to_raw);
-  finish_tile(conv, raw, pixels, vecs, at, m->vec_stride, channels_left);
+  lcip_conv_micro(&to_raw, conv->input, (int)pixels, vecs);
+  finish_tile(conv, raw, pixels, vecs, at, m);
 }
 
 /* Where pixel (y, x) of tile @tile lies in output 0, in elements. */
@@ -672,14 +532,13 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
   const Shape *s = &conv->s;
   const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
   const gint64 size = cols / parts, larger = cols % parts;
-  const gint64 channels = MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP;
+  m->channels = (int)MIN(GROUP, MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP);
   for (gint64 y = chunk->y; y < chunk->y_end; y++) {
     set_window_rows(s, y, m);
     for (gint64 part = 0, x = 0; part < parts; part++) {
       const gint64 pixels = part < larger ? size + 1 : size;
       m->x = source + (gsize)(y - chunk->y) * row_elems + x * s->depth;
-      run_tile(conv, m, pixels, tile_vecs(s, tile), out_offset(s, chunk, tile, y, chunk->x + x),
-               channels);
+      run_tile(conv, m, pixels, tile_vecs(s, tile), out_offset(s, chunk, tile, y, chunk->x + x));
       x += pixels;
     }
   }
@@ -738,7 +597,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   conv.scratch_elems = copy_elems(&planned);
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + group_weights(s) * (gsize)s->groups;
-  conv.mask_last = conv.tail.dirty && (s->width ? s->all_oc : s->oc) % LCIP_BLOCK != 0;
+  conv.input = s->width ? MICRO_NARROW : s->dense ? MICRO_DENSE : MICRO_BLOCKED;
   for (int i = 0; i < s->width * LCIP_LANES; i++)
     conv.lanes[i] = i % LCIP_LANES / s->width * s->width + i / LCIP_LANES;
   lcip_team_run(team, (guint)(s->n * s->groups * s->row_chunks * s->col_chunks * s->tile_chunks),

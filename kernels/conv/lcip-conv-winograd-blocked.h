@@ -364,7 +364,7 @@ LCIP_INLINE vf finish(const Conv *conv, vf y, gsize at, vi mask) {
       y += v_load((const float *)conv->call->inputs[tail->side_input].data + at);
     y = v_clamp(y, tail->lo, tail->hi);
   }
-  return (vf)((vi)y & mask);
+  return v_mask(y, mask);
 }
 
 /* 0 times anything finite is 0. */

@@ -196,6 +196,7 @@ static void expand_row(const Expand *e, const Tile *t, gint64 y) {
              .vec_stride = LCIP_BLOCK_VECS > 1 ? LCIP_LANES : t->block_elems,
              .out_step = LCIP_BLOCK,
              .taps = taps,
+             .channels = (int)MIN(GROUP, s->c - t->tile * GROUP),
              .n_blocks = s->blocks_in,
              .last_depth = padded_cin(s) - last,
              .kh = 1,
@@ -207,7 +208,7 @@ static void expand_row(const Expand *e, const Tile *t, gint64 y) {
     const gint64 begin = s->w * run / runs, end = s->w * (run + 1) / runs;
     m.x = t->in + (y * s->w + begin) * LCIP_BLOCK;
     m.out = ring_row(s, t, y) + (s->left + begin) * LCIP_BLOCK;
-    lcip_conv_micro(&m, (int)(end - begin), t->vecs);
+    lcip_conv_micro(&m, MICRO_BLOCKED, (int)(end - begin), t->vecs);
     for (int v = 0; e->active && !clamp && v < t->vecs; v++) {
       float *out = m.out + (gsize)v * m.vec_stride;
       v_tail_each(&e->activation, NULL, out, out, (int)(end - begin), v_lanes_below(LCIP_LANES));

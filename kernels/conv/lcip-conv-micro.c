@@ -1,0 +1,143 @@
+#include "config.h"
+#include "lcip-conv-micro.h"
+
+/* For each input value a micro-kernel multiplies a broadcast of that value with two vectors of
+ * weights: as many independent sums as registers allow, so that the multiply-add units never wait
+ * for a result. */
+
+/* Adds the products of @channels channels, at @x of pixels @step apart. */
+LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, const int pixels,
+                          const int vecs, const int step, const int channels) {
+  vf read[PIXELS];
+  LCIP_UNROLL
+  for (int i = 0; i < pixels && channels > 1; i++)
+    read[i] = v_load(x + i * step);
+  LCIP_UNROLL
+  for (int k = 0; k < channels; k++, w += vecs * LCIP_LANES) {
+    const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
+    LCIP_UNROLL
+    for (int i = 0; i < pixels; i++) {
+      const vf value = channels > 1 ? read[i] : v_set1(x[i * step]);
+      sum[i][0] = v_multiply_channel(sum[i][0], value, channels, k, w0);
+      if (vecs > 1)
+        sum[i][1] = v_multiply_channel(sum[i][1], value, channels, k, w1);
+    }
+  }
+}
+
+/* One tile: @pixels x @vecs vectors. @dense: a block of the input is one channel. */
+LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
+                            const gboolean dense) {
+  const int step = dense ? 1 : LCIP_BLOCK, channels = dense ? 1 : V_CHANNELS;
+  const int width = vecs * LCIP_LANES;
+  const gint64 before = m->ky * m->kw * width, after = (m->kh - m->ky_end) * m->kw * width;
+  vf sum[PIXELS][2];
+  const float *w = m->w;
+  LCIP_UNROLL
+  for (int i = 0; i < pixels; i++) {
+    sum[i][0] = v_load(m->bias);
+    if (vecs > 1)
+      sum[i][1] = v_load(m->bias + LCIP_LANES);
+  }
+  for (gint64 b = 0; b < m->n_blocks; b++) {
+    const gint64 depth = dense ? 1 : b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
+    w += before * depth;
+    for (gint64 ky = m->ky; ky < m->ky_end; ky++)
+      for (gint64 kx = 0; kx < m->kw; kx++) {
+        const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
+        for (gint64 k = 0; k < depth; k += channels, x += channels, w += channels * width)
+          multiply(sum, x, w, pixels, vecs, step, channels);
+      }
+    w += after * depth;
+  }
+  const float *side = m->side;
+  float *out = m->out;
+  const gsize second = m->vec_stride;
+  const vm mask0 = v_first_lanes(m->channels),
+           mask1 = v_first_lanes(MAX(0, m->channels - LCIP_LANES));
+  const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
+  LCIP_UNROLL
+  for (int i = 0; i < pixels; i++) {
+    const gsize at = (gsize)i * m->out_step;
+    const vf y0 = side ? sum[i][0] + v_load(side + at) : sum[i][0];
+    v_store(out + at, v_clamp_lanes(y0, lo, hi, mask0));
+    if (vecs > 1) {
+      const vf y1 = side ? sum[i][1] + v_load(side + at + second) : sum[i][1];
+      v_store(out + at + second, v_clamp_lanes(y1, lo, hi, mask1));
+    }
+  }
+}
+
+/* One tile of narrow groups, @m->width channels each: lane l of a vector is summed over the
+ * channels l / width * width + k of the same vector. */
+LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
+  for (int v = 0; v < LCIP_BLOCK_VECS; v++) {
+    const float *w = m->w + v * LCIP_LANES;
+    vf sum[PIXELS], x[PIXELS];
+    LCIP_UNROLL
+    for (int i = 0; i < pixels; i++)
+      sum[i] = v_load(m->bias + v * LCIP_LANES);
+    w += m->ky * m->kw * m->width * LCIP_BLOCK;
+    for (gint64 ky = m->ky; ky < m->ky_end; ky++)
+      for (gint64 kx = 0; kx < m->kw; kx++) {
+        const float *from = m->x + (gsize)ky * m->x_row + m->taps[kx] + v * LCIP_LANES;
+        LCIP_UNROLL
+        for (int i = 0; i < pixels; i++)
+          x[i] = v_load(from + i * LCIP_BLOCK);
+        for (int k = 0; k < m->width; k++, w += LCIP_BLOCK) {
+          const vi lanes = v_load_lanes(m->lanes + k * LCIP_LANES);
+          const vf weights = v_load(w);
+          LCIP_UNROLL
+          for (int i = 0; i < pixels; i++)
+            sum[i] += v_permute(x[i], lanes) * weights;
+        }
+      }
+    const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
+    const vm mask = v_first_lanes(MAX(0, m->channels - v * LCIP_LANES));
+    const gsize at = (gsize)v * m->vec_stride;
+    LCIP_UNROLL
+    for (int i = 0; i < pixels; i++) {
+      const gsize here = at + (gsize)i * m->out_step;
+      const vf y = m->side ? sum[i] + v_load(m->side + here) : sum[i];
+      v_store(m->out + here, v_clamp_lanes(y, lo, hi, mask));
+    }
+  }
+}
+
+#define MICRO(r)                                                                                   \
+  static void micro_blocked_1_##r(const Micro *m) {                                                \
+    micro_body(m, r, 1, FALSE);                                                                    \
+  }                                                                                                \
+  static void micro_blocked_2_##r(const Micro *m) {                                                \
+    micro_body(m, r, 2, FALSE);                                                                    \
+  }                                                                                                \
+  static void micro_dense_1_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 1, TRUE);                                                                     \
+  }                                                                                                \
+  static void micro_dense_2_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 2, TRUE);                                                                     \
+  }                                                                                                \
+  static void micro_narrow_##r(const Micro *m) {                                                   \
+    micro_narrow_body(m, r);                                                                       \
+  }
+#if PIXELS == 14
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
+#elif PIXELS == 8
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
+#else
+#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
+#endif
+
+MICRO_EACH(MICRO)
+
+#define ENTRY(r)                                                                                   \
+  {{micro_blocked_1_##r, micro_blocked_2_##r},                                                     \
+   {micro_dense_1_##r, micro_dense_2_##r},                                                         \
+   {micro_narrow_##r, micro_narrow_##r}},
+
+/* [pixels - 1][input][vectors - 1] */
+static void (*const micros[PIXELS][3][2])(const Micro *) = {MICRO_EACH(ENTRY)};
+
+void lcip_conv_micro(const Micro *m, MicroInput input, int pixels, int vecs) {
+  micros[pixels - 1][input][vecs - 1](m);
+}
