@@ -26,6 +26,7 @@ struct _LcipSession {
   LcipAnalysis *analysis;   /* of @analysed, which could not be planned, or NULL */
   LcipGraph *analysed;
   LcipRun *run;
+  GCancellable *starting; /* the run that starts, or NULL */
   LcipProfile *profile;
   SessionSlot *slot;
   GHashTable *source_sizes; /* of the run's source, for plans made while it runs */

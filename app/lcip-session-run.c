@@ -234,7 +234,7 @@ static void note_sizes(StartJob *job, LcipMediaSource *source) {
   }
 }
 
-static gboolean start_run(StartJob *job, GError **error) {
+static gboolean start_run(StartJob *job, GCancellable *cancellable, GError **error) {
   g_autoptr(LcipMediaSource) source = NULL;
   if (lcip_session_find_source(job->graph) >= 0) {
     source = open_source(job, error);
@@ -245,10 +245,11 @@ static gboolean start_run(StartJob *job, GError **error) {
     job->words = g_strdup("Random input");
   }
   LcipPlanOptions plan_options = {.source_sizes = job->source_sizes};
-  job->plan = lcip_plan_new(job->graph, &plan_options, job->problems, NULL, error);
+  job->plan = lcip_plan_new(job->graph, &plan_options, job->problems, cancellable, error);
   if (!job->plan)
     return FALSE;
   LcipRunOptions options = {.source = source,
+                            .cancellable = cancellable,
                             .random_inputs = TRUE,
                             .profile = TRUE,
                             .frame_func = frame_arrived,
@@ -259,7 +260,7 @@ static gboolean start_run(StartJob *job, GError **error) {
 
 static void start_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable) {
   GError *error = NULL;
-  if (start_run(data, &error))
+  if (start_run(data, cancellable, &error))
     g_task_return_boolean(task, TRUE);
   else
     g_task_return_error(task, error);
@@ -292,8 +293,6 @@ static void start_succeeded(LcipSession *self, StartJob *job) {
   self->profile_timer = g_timeout_add(PROFILE_INTERVAL_MS, poll_profile, self);
   lcip_session_emit(self, SESSION_PLAN_CHANGED);
   lcip_session_emit(self, SESSION_STATE_CHANGED);
-  if (job->graph != lcip_session_get_graph(self))
-    lcip_session_queue_plan(self); /* edited while it started */
 }
 
 static void start_done(GObject *object, GAsyncResult *result, gpointer data) {
@@ -302,9 +301,11 @@ static void start_done(GObject *object, GAsyncResult *result, gpointer data) {
   g_autoptr(GError) error = NULL;
   gboolean started = g_task_propagate_boolean(G_TASK(result), &error);
   lcip_session_release();
+  g_clear_object(&self->starting);
   gboolean unwanted = self->stop_wanted || job->generation != self->generation;
   self->stop_wanted = FALSE;
-  if (job->generation == self->generation && job->problems->len > 0) {
+  /* A plan that was broken off may not have found them all. */
+  if (job->generation == self->generation && !unwanted && job->problems->len > 0) {
     lcip_session_adopt_problems(self, job->problems, NULL);
     lcip_session_emit(self, SESSION_PLAN_CHANGED);
   }
@@ -321,6 +322,8 @@ static void start_done(GObject *object, GAsyncResult *result, gpointer data) {
   } else {
     start_failed(self, error);
   }
+  if (job->graph != lcip_session_get_graph(self))
+    lcip_session_queue_plan(self); /* edited, or another one opened, while it started */
   if (self->state == LCIP_SESSION_STOPPED && self->start_wanted) {
     self->start_wanted = FALSE;
     lcip_session_run(self);
@@ -346,7 +349,10 @@ void lcip_session_run(LcipSession *self) {
   self->state = LCIP_SESSION_STARTING;
   set_words(self, NULL, NULL);
   lcip_session_emit(self, SESSION_STATE_CHANGED);
-  g_autoptr(GTask) task = g_task_new(self, NULL, start_done, NULL);
+  self->starting = g_cancellable_new();
+  g_autoptr(GTask) task = g_task_new(self, self->starting, start_done, NULL);
+  /* What started all the same is still to be stopped. */
+  g_task_set_check_cancellable(task, FALSE);
   g_task_set_task_data(task, job, (GDestroyNotify)start_job_free);
   lcip_session_hold();
   g_task_run_in_thread(task, start_thread);
@@ -390,8 +396,10 @@ static void stop_done(GObject *object, GAsyncResult *result, gpointer data) {
 
 void lcip_session_stop(LcipSession *self) {
   self->start_wanted = FALSE;
-  if (self->state == LCIP_SESSION_STARTING)
+  if (self->state == LCIP_SESSION_STARTING) {
     self->stop_wanted = TRUE;
+    g_cancellable_cancel(self->starting);
+  }
   if (self->state != LCIP_SESSION_RUNNING)
     return;
   g_clear_handle_id(&self->profile_timer, g_source_remove);

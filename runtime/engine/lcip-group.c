@@ -237,7 +237,7 @@ static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
                                  .lane_func = run->lane_func,
                                  .lane_data = run->frame_data,
                                  .sweeps = group->sweeps,
-                                 .cancellable = run->starting,
+                                 .cancellable = run->starting ? run->starting : run->cancellable,
                                  .cold = run->cold && group->epoch == 1};
   for (guint i = 0; i < group->n_streams; i++) {
     group->streams[i] =

@@ -119,7 +119,7 @@ typedef struct {
   gpointer lane_data;
   gboolean cold;
   LcipSweep *const *sweeps;
-  GCancellable *cancellable; /* of warming up; may be NULL */
+  GCancellable *cancellable; /* of warming up */
 } LcipInstanceEnds;
 
 /** lcip_instance_new: memory, FIFOs, teams and queues; every kernel launched once at its real size

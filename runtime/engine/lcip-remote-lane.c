@@ -167,8 +167,10 @@ static void on_local_end(gpointer data) {
 }
 
 static gboolean start_local_run(Part *part, GError **error) {
+  const LcipInstance *instance = part->lane->worker->instance;
   const LcipRunOptions options = {.pushed = TRUE,
-                                  .frames_in_flight = part->lane->worker->instance->limit + 1,
+                                  .cancellable = instance->warming,
+                                  .frames_in_flight = instance->limit + 1,
                                   .frame_func = on_local_frame,
                                   .end_func = on_local_end,
                                   .frame_data = part};
@@ -450,19 +452,35 @@ void lcip_remote_lane_main(LcipRemoteLane *lane) {
   close_lane(lane);
 }
 
+static gboolean is_settled(const LcipRemoteLane *lane, gboolean tried) {
+  const LcipLinkState state = lcip_link_state(lane->link);
+  return state == LCIP_LINK_READY || (tried && state == LCIP_LINK_OFFLINE);
+}
+
 gboolean lcip_remote_lane_warm_up(LcipRemoteLane *lane, GError **error) {
   const gint64 until_ns = lcip_now_ns() + START_NS;
+  GCancellable *cancellable = lane->worker->instance->warming;
+  const int cancelled_fd = cancellable ? g_cancellable_get_fd(cancellable) : -1;
+  const LcipPlanLane *planned =
+      g_ptr_array_index(lane->worker->instance->plan->lanes, lane->worker->lane);
   gboolean tried = FALSE;
-  while (lcip_now_ns() < until_ns) {
+  lcip_link_set_cancellable(lane->link, cancellable);
+  while (lcip_now_ns() < until_ns && !g_cancellable_is_cancelled(cancellable)) {
     const gboolean worked = lcip_link_work(lane->link);
-    const LcipLinkState state = lcip_link_state(lane->link);
-    if (state == LCIP_LINK_READY || (tried && state == LCIP_LINK_OFFLINE))
+    if (is_settled(lane, tried))
       break;
     tried = TRUE;
     if (!worked)
-      lcip_link_wait(lane->link, -1, until_ns);
+      lcip_link_wait(lane->link, cancelled_fd, until_ns);
   }
-  return TRUE;
+  lcip_link_set_cancellable(lane->link, NULL);
+  if (cancelled_fd >= 0)
+    g_cancellable_release_fd(cancellable);
+  if (!g_cancellable_is_cancelled(cancellable))
+    return TRUE;
+  g_set_error(error, LCIP_ERROR, LCIP_ERROR_CANCELLED, "cancelled while lane %s connects",
+              planned->name);
+  return FALSE;
 }
 
 void lcip_remote_lane_status(LcipRemoteLane *lane, LcipLinkStatus *status) {

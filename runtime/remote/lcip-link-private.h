@@ -72,6 +72,7 @@ struct _LcipLink {
   char *address, *device;
   guint32 threads, credits, flags;
   gint64 deadline_ns;
+  GCancellable *cancellable; /* borrowed, or NULL */
   LcipLinkFuncs funcs;
   gpointer data;
   GPtrArray *parts; /* LinkPart */

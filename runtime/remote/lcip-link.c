@@ -101,7 +101,7 @@ static gboolean try_connect(LcipLink *link) {
   set_state(link, LCIP_LINK_CONNECTING);
   link->hello_sent = link->welcomed = FALSE;
   link->heard_ns = link->next_ping_ns = link->state_ns;
-  link->transport = lcip_transport_connect(link->address, &error);
+  link->transport = lcip_transport_connect(link->address, link->cancellable, &error);
   if (!link->transport)
     lcip_link_lose(link, error->message);
   return TRUE;
@@ -432,6 +432,10 @@ void lcip_link_wait(LcipLink *link, int fd, gint64 until_ns) {
   GPollFD poll_fd = {.fd = fd, .events = G_IO_IN};
   const gint64 ms = (MAX(timeout_ns, 0) + 999999) / 1000000;
   g_poll(&poll_fd, fd >= 0 ? 1 : 0, (gint)MIN(ms, G_MAXINT));
+}
+
+void lcip_link_set_cancellable(LcipLink *link, GCancellable *cancellable) {
+  link->cancellable = cancellable;
 }
 
 LcipLinkState lcip_link_state(const LcipLink *link) {

@@ -75,6 +75,9 @@ guint lcip_link_add_part(LcipLink *link, LcipGraph *graph);
 gboolean lcip_link_work(LcipLink *link);
 /** lcip_link_wait: until there may be work again, @fd is readable or @until_ns. */
 void lcip_link_wait(LcipLink *link, int fd, gint64 until_ns);
+/** lcip_link_set_cancellable: ends what lcip_link_work() waits for (the look-up of a name);
+ * borrowed, NULL for none. */
+void lcip_link_set_cancellable(LcipLink *link, GCancellable *cancellable);
 LcipLinkState lcip_link_state(const LcipLink *link);
 /** lcip_link_can_send: it is ready and @part has a credit. */
 gboolean lcip_link_can_send(const LcipLink *link, guint part);

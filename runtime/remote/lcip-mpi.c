@@ -94,7 +94,8 @@ static gboolean check_started(const char *address, GError **error) {
   return FALSE;
 }
 
-LcipTransport *lcip_transport_mpi_connect(const char *address, GError **error) {
+LcipTransport *lcip_transport_mpi_connect(const char *address, GCancellable *cancellable,
+                                          GError **error) {
   guint64 rank;
   if (!check_started(address, error))
     return NULL;

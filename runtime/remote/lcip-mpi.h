@@ -30,8 +30,9 @@ int lcip_mpi_size(void);
  * use any more. */
 void lcip_mpi_end(void);
 
-/** lcip_transport_mpi_connect: "mpi:RANK", from rank 0 alone. */
-LcipTransport *lcip_transport_mpi_connect(const char *address, GError **error);
+/** lcip_transport_mpi_connect: "mpi:RANK", from rank 0 alone; waits for nothing. */
+LcipTransport *lcip_transport_mpi_connect(const char *address, GCancellable *cancellable,
+                                          GError **error);
 /** lcip_transport_mpi_listen: "mpi:", for rank 0. */
 LcipTransport *lcip_transport_mpi_listen(const char *address, GError **error);
 

@@ -52,7 +52,7 @@ static LcipTransportResult hear(LcipTransport *transport, const char *address, G
 
 gboolean lcip_remote_probe(const char *address, GError **error) {
   const gint64 until_ns = lcip_now_ns() + LCIP_LINK_CONNECT_NS;
-  g_autoptr(LcipTransport) transport = lcip_transport_connect(address, error);
+  g_autoptr(LcipTransport) transport = lcip_transport_connect(address, NULL, error);
   g_autoptr(GByteArray) scratch = g_byte_array_new();
   gboolean greeted = FALSE;
   while (transport && lcip_now_ns() < until_ns) {

@@ -71,22 +71,33 @@ static void start_locked(Name *name) {
   g_clear_pointer(&thread, g_thread_unref);
 }
 
-static char *find_numeric(const char *host, GError **error) {
+/* Under the lock, so that it does not fall between looking and waiting. */
+static void on_cancelled(GCancellable *cancellable, gpointer data) {
+  g_mutex_lock(&mutex);
+  g_cond_broadcast(&cond);
+  g_mutex_unlock(&mutex);
+}
+
+static char *find_numeric(const char *host, GCancellable *cancellable, GError **error) {
   const gint64 end_us = g_get_monotonic_time() + LCIP_RESOLVE_WAIT_NS / 1000;
+  const gulong id =
+      cancellable ? g_cancellable_connect(cancellable, G_CALLBACK(on_cancelled), NULL, NULL) : 0;
   g_mutex_lock(&mutex);
   Name *name = find_locked(host);
   start_locked(name);
-  while (!name->numeric && name->is_pending && g_cond_wait_until(&cond, &mutex, end_us))
+  while (!name->numeric && name->is_pending && !g_cancellable_is_cancelled(cancellable) &&
+         g_cond_wait_until(&cond, &mutex, end_us))
     ;
   char *numeric = g_strdup(name->numeric);
   if (!numeric)
     g_set_error(error, LCIP_REMOTE_ERROR, LCIP_REMOTE_ERROR_LOST, "%s: the name is not known: %s",
                 host, name->problem ? name->problem : "no answer yet");
   g_mutex_unlock(&mutex);
+  g_cancellable_disconnect(cancellable, id);
   return numeric;
 }
 
-char *lcip_resolve(const char *address, GError **error) {
+char *lcip_resolve(const char *address, GCancellable *cancellable, GError **error) {
   const char *start = strstr(address, "://"), *colon = strrchr(address, ':');
   int result;
   if (!start || colon <= start + 3 || start[3] == '[')
@@ -95,6 +106,6 @@ char *lcip_resolve(const char *address, GError **error) {
   g_autofree char *literal = look_up(host, AI_NUMERICHOST, &result);
   if (literal)
     return g_strdup(address);
-  g_autofree char *numeric = find_numeric(host, error);
+  g_autofree char *numeric = find_numeric(host, cancellable, error);
   return numeric ? g_strdup_printf("tcp://%s%s", numeric, colon) : NULL;
 }

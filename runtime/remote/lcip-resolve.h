@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gio/gio.h>
+
 #include "lcip-remote-error.h"
 
 G_BEGIN_DECLS
@@ -9,7 +11,8 @@ G_BEGIN_DECLS
 
 /** lcip_resolve: "tcp://NAME:PORT" with NAME's numeric address. The system's look-ups have no limit
  * that is short enough for a lane whose network is cut; so they are made on a thread of their own,
- * and what the last one found is used until a newer one is there. Transfer full. Any thread. */
-char *lcip_resolve(const char *address, GError **error);
+ * and what the last one found is used until a newer one is there. @cancellable (may be NULL) ends
+ * the waiting. Transfer full. Any thread. */
+char *lcip_resolve(const char *address, GCancellable *cancellable, GError **error);
 
 G_END_DECLS

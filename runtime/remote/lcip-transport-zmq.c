@@ -411,10 +411,10 @@ static gboolean check_address(const char *address, GError **error) {
 
 LcipTransport *lcip_transport_zmq_connect(const char *address, const guint8 *worker_key,
                                           const guint8 *public_key, const guint8 *secret_key,
-                                          GError **error) {
+                                          GCancellable *cancellable, GError **error) {
   if (!check_address(address, error))
     return NULL;
-  g_autofree char *numeric = lcip_resolve(address, error);
+  g_autofree char *numeric = lcip_resolve(address, cancellable, error);
   Zmq *zmq = numeric ? zmq_new(address, ZMQ_DEALER, error) : NULL;
   if (!zmq)
     return NULL;

@@ -39,13 +39,13 @@ void lcip_transport_free(LcipTransport *transport) {
 
 /* ---- by scheme ---- */
 
-static LcipTransport *connect_tcp(const char *address, GError **error) {
+static LcipTransport *connect_tcp(const char *address, GCancellable *cancellable, GError **error) {
   g_auto(LcipIdentity) identity = {0};
   g_autoptr(LcipKnownWorker) worker = lcip_known_workers_find(address, error);
   if (!worker || !lcip_identity_load(&identity, error))
     return NULL;
   return lcip_transport_zmq_connect(address, worker->key, identity.public_key, identity.secret_key,
-                                    error);
+                                    cancellable, error);
 }
 
 static gboolean is_allowed(const guint8 *key, gpointer data) {
@@ -61,7 +61,7 @@ static LcipTransport *listen_tcp(const char *address, GError **error) {
 
 static const struct {
   const char *prefix;
-  LcipTransport *(*connect)(const char *address, GError **error);
+  LcipTransport *(*connect)(const char *address, GCancellable *cancellable, GError **error);
   LcipTransport *(*listen)(const char *address, GError **error);
 } schemes[] = {
     {"tcp://", connect_tcp, listen_tcp},
@@ -77,9 +77,10 @@ static int scheme_of(const char *address, GError **error) {
   return -1;
 }
 
-LcipTransport *lcip_transport_connect(const char *address, GError **error) {
+LcipTransport *lcip_transport_connect(const char *address, GCancellable *cancellable,
+                                      GError **error) {
   const int scheme = scheme_of(address, error);
-  return scheme < 0 ? NULL : schemes[scheme].connect(address, error);
+  return scheme < 0 ? NULL : schemes[scheme].connect(address, cancellable, error);
 }
 
 LcipTransport *lcip_transport_listen(const char *address, GError **error) {

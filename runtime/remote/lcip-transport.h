@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gio/gio.h>
+
 #include "lcip-codec.h"
 
 G_BEGIN_DECLS
@@ -61,16 +63,18 @@ void lcip_transport_free(LcipTransport *transport);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipTransport, lcip_transport_free)
 
 /** lcip_transport_connect: a client's end for a worker's address: "tcp://HOST:PORT" (its key must
- * be known, see lcip-keys.h). Returns at once; messages wait until the connection stands. Another
+ * be known, see lcip-keys.h). Messages wait until the connection stands; what this
+ * itself waits for is the look-up of HOST (see lcip_resolve()), which @cancellable ends. Another
  * implementation adds its scheme to the table in lcip-transport.c. */
-LcipTransport *lcip_transport_connect(const char *address, GError **error);
+LcipTransport *lcip_transport_connect(const char *address, GCancellable *cancellable,
+                                      GError **error);
 /** lcip_transport_listen: a worker's end. */
 LcipTransport *lcip_transport_listen(const char *address, GError **error);
 
 /** lcip_transport_zmq_connect: with given CURVE keys (32 bytes each). */
 LcipTransport *lcip_transport_zmq_connect(const char *address, const guint8 *worker_key,
                                           const guint8 *public_key, const guint8 *secret_key,
-                                          GError **error);
+                                          GCancellable *cancellable, GError **error);
 /** LcipKeyAllowed: may a client with this key connect? Called by the thread that uses the
  * transport. */
 typedef gboolean (*LcipKeyAllowed)(const guint8 *key, gpointer data);

@@ -89,7 +89,7 @@ static gboolean receive_message(LcipTransport *transport, guint32 connection, gu
 static LcipTransport *connect_to(guint rank) {
   g_autofree char *address = g_strdup_printf("mpi:%u", rank);
   g_autoptr(GError) error = NULL;
-  LcipTransport *transport = lcip_transport_connect(address, &error);
+  LcipTransport *transport = lcip_transport_connect(address, NULL, &error);
   g_assert_no_error(error);
   g_assert_cmpstr(lcip_transport_address(transport), ==, address);
   return transport;
@@ -139,7 +139,7 @@ static void test_addresses(void) {
   const char *const wrong[] = {"mpi:0", "mpi:3", "mpi:", "mpi:1x", "mpi:-1", "mpi"};
   for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
     g_autoptr(GError) error = NULL;
-    g_assert_null(lcip_transport_connect(wrong[i], &error));
+    g_assert_null(lcip_transport_connect(wrong[i], NULL, &error));
     g_assert_nonnull(strstr(error->message, wrong[i]));
   }
 }
