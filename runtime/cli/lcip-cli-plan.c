@@ -31,13 +31,24 @@ static char *list_devices(void) {
   return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+/* Where the name of a lane ends: names may hold '=', and so may the options of a device. The
+ * longest name that the graph has is meant. NULL where there is none. */
+static const char *find_equals(const LcipGraph *graph, const char *argument) {
+  const char *found = NULL;
+  for (const char *at = strchr(argument, '='); at; at = strchr(at + 1, '=')) {
+    g_autofree char *name = g_strndup(argument, (gsize)(at - argument));
+    if (lcip_graph_find_lane(graph, name))
+      found = at;
+  }
+  return found;
+}
+
 static gboolean bind_lane(GHashTable *bindings, const LcipGraph *graph, const char *argument,
                           GError **error) {
   g_autofree char *lanes = list_lanes(graph);
-  /* Devices' ids hold no '=', names of lanes may. */
-  const char *equals = strrchr(argument, '=');
+  const char *equals = find_equals(graph, argument);
   g_autofree char *name = equals ? g_strndup(argument, (gsize)(equals - argument)) : NULL;
-  if (!name || !lcip_graph_find_lane(graph, name)) {
+  if (!name) {
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "--lane: expected NAME=DEVICE with a lane of the graph (%s), found '%s'", lanes,
                 argument);

@@ -511,14 +511,15 @@ static gboolean add_part(LcipRemoteLane *lane, LcipSegment *segment, GError **er
 
 static LcipLink *make_link(LcipRemoteLane *lane, const LcipPlanLane *planned, gboolean pinned) {
   static const LcipLinkFuncs funcs = {link_outputs, link_done, link_lost, link_ready};
-  g_autofree char *address = NULL, *device = NULL;
-  lcip_remote_split(planned->device->id, &address, &device);
-  const LcipLinkOptions options = {.address = address,
-                                   .device = device,
+  g_auto(LcipRemoteId) id = {0};
+  lcip_remote_id_parse(planned->device->id, &id, NULL); /* else there would be no such device */
+  const LcipLinkOptions options = {.address = id.address,
+                                   .device = id.device,
                                    .threads = planned->threads,
                                    .credits = lane->worker->instance->limit,
                                    .pinned = pinned,
-                                   .f16 = lcip_remote_is_f16(planned->device->id)};
+                                   .f16 = id.f16,
+                                   .deadline_ns = id.deadline_ns};
   return lcip_link_new(&options, &funcs, lane);
 }
 

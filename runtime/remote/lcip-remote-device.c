@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define DEFAULT_DEVICE "cpu"
-#define F16_SUFFIX "?f16"
+#define SHORTEST_DEADLINE_MS 10
+#define LONGEST_DEADLINE_MS 600000
 
 static gboolean is_rank(const char *id) {
   return g_str_has_prefix(id, "mpi:");
@@ -16,23 +17,68 @@ gboolean lcip_remote_is_id(const char *id) {
   return g_str_has_prefix(id, "tcp://") || is_rank(id);
 }
 
-gboolean lcip_remote_is_f16(const char *id) {
-  return g_str_has_suffix(id, F16_SUFFIX);
+/* ---- ids ---- */
+
+void lcip_remote_id_clear(LcipRemoteId *id) {
+  g_clear_pointer(&id->address, g_free);
+  g_clear_pointer(&id->device, g_free);
+  id->f16 = FALSE;
+  id->deadline_ns = 0;
 }
 
-void lcip_remote_split(const char *id, char **address, char **device) {
-  g_autofree char *plain =
-      g_strndup(id, strlen(id) - (lcip_remote_is_f16(id) ? strlen(F16_SUFFIX) : 0));
+/* "5s", "0.5s", "250ms". */
+static gboolean parse_deadline(const char *text, gint64 *deadline_ns) {
+  char *end = NULL;
+  const double number = g_ascii_strtod(text, &end);
+  const double unit_ms = g_str_equal(end, "s") ? 1000 : g_str_equal(end, "ms") ? 1 : 0;
+  const double ms = number * unit_ms;
+  if (!(ms >= SHORTEST_DEADLINE_MS && ms <= LONGEST_DEADLINE_MS))
+    return FALSE;
+  *deadline_ns = (gint64)(ms * 1e6);
+  return TRUE;
+}
+
+static gboolean parse_option(const char *option, LcipRemoteId *id) {
+  static const char deadline[] = "deadline=";
+  if (g_str_equal(option, "f16")) {
+    id->f16 = TRUE;
+    return TRUE;
+  }
+  return g_str_has_prefix(option, deadline) &&
+         parse_deadline(option + strlen(deadline), &id->deadline_ns);
+}
+
+static gboolean parse_options(const char *text, const char *options, LcipRemoteId *id,
+                              GError **error) {
+  g_auto(GStrv) list = g_strsplit(options, ",", -1);
+  for (guint i = 0; list[i]; i++) {
+    if (parse_option(list[i], id))
+      continue;
+    g_set_error(error, LCIP_REMOTE_ERROR, LCIP_REMOTE_ERROR_PROTOCOL,
+                "%s: expected f16 or deadline=TIME (10ms to 600s) after the '?', found '%s'", text,
+                list[i]);
+    lcip_remote_id_clear(id);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean lcip_remote_id_parse(const char *text, LcipRemoteId *id, GError **error) {
+  const char *options = strchr(text, '?');
+  g_autofree char *plain = options ? g_strndup(text, (gsize)(options - text)) : g_strdup(text);
   const char *host = strstr(plain, "://");
   const char *slash = strchr(host ? host + 3 : plain, '/');
-  *address = slash ? g_strndup(plain, (gsize)(slash - plain)) : g_strdup(plain);
-  *device = g_strdup(slash && slash[1] ? slash + 1 : DEFAULT_DEVICE);
+  *id =
+      (LcipRemoteId){.address = slash ? g_strndup(plain, (gsize)(slash - plain)) : g_strdup(plain),
+                     .device = g_strdup(slash && slash[1] ? slash + 1 : DEFAULT_DEVICE)};
+  return !options || parse_options(text, options + 1, id, error);
 }
 
 LcipLaneKind lcip_remote_device_kind(const char *id) {
-  g_autofree char *address = NULL, *device = NULL;
-  lcip_remote_split(id, &address, &device);
-  return g_str_has_prefix(device, "opencl") ? LCIP_LANE_OPENCL : LCIP_LANE_CPU;
+  g_auto(LcipRemoteId) parsed = {0};
+  return lcip_remote_id_parse(id, &parsed, NULL) && g_str_has_prefix(parsed.device, "opencl")
+             ? LCIP_LANE_OPENCL
+             : LCIP_LANE_CPU;
 }
 
 /* ---- devices: made when they are first asked for, and never freed ---- */
@@ -93,10 +139,11 @@ static LcipKnownWorker *find_worker(const char *address, GError **error) {
 }
 
 const LcipDevice *lcip_remote_device_find(const char *id, GError **error) {
-  g_autofree char *address = NULL, *device = NULL;
-  lcip_remote_split(id, &address, &device);
-  g_autoptr(LcipKnownWorker) worker = find_worker(address, error);
-  return worker ? intern(id, worker, known_device(worker, device), device) : NULL;
+  g_auto(LcipRemoteId) parsed = {0};
+  if (!lcip_remote_id_parse(id, &parsed, error))
+    return NULL;
+  g_autoptr(LcipKnownWorker) worker = find_worker(parsed.address, error);
+  return worker ? intern(id, worker, known_device(worker, parsed.device), parsed.device) : NULL;
 }
 
 GPtrArray *lcip_remote_devices(GError **error) {
