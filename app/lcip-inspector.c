@@ -326,6 +326,7 @@ void lcip_inspector_set_session(LcipInspector *self, LcipSession *session) {
   g_signal_connect_swapped(session, "document-changed", G_CALLBACK(queue_update), self);
   g_signal_connect_swapped(session, "graph-changed", G_CALLBACK(queue_update), self);
   g_signal_connect_swapped(session, "plan-changed", G_CALLBACK(queue_update), self);
+  g_signal_connect_swapped(session, "links-changed", G_CALLBACK(queue_update), self);
   g_signal_connect_swapped(session, "profile-changed", G_CALLBACK(update_time), self);
 }
 

@@ -3,6 +3,8 @@
 #include "lcip-lane-header.h"
 #include "lcip-palette.h"
 
+#include <string.h>
+
 #define COLOUR_WIDTH 5
 
 struct _LcipLaneHeader {
@@ -126,7 +128,8 @@ static char *device_words(const LcipDevice *device, const LcipPlanLane *planned)
 }
 
 static char *memory_words(const LcipDevice *device, const LcipPlanLane *planned) {
-  if (!device || !planned)
+  /* What a worker has of memory in use is its own matter. */
+  if (!device || !planned || device->kind == LCIP_LANE_REMOTE)
     return g_strdup("");
   g_autofree char *used = g_format_size(planned->arena_bytes + planned->weight_bytes);
   if (device->memory_bytes == 0)
@@ -162,14 +165,23 @@ static char *link_figures(const LcipLinkStatus *status) {
   return ms ? g_steal_pointer(&ms) : rate ? g_strdup_printf("%s/s", rate) : NULL;
 }
 
+/* The tooltip and the list of problems have the address too. */
+static const char *short_reason(const LcipLinkStatus *status) {
+  const char *reason = status->reason ? status->reason : "no answer";
+  if (!status->address || !g_str_has_prefix(reason, status->address))
+    return reason;
+  const char *rest = reason + strlen(status->address);
+  return g_str_has_prefix(rest, ": ") ? rest + 2 : reason;
+}
+
 /* A dot that is full or hollow, so that colour is not all. */
 static char *link_words(const LcipLaneLink *link) {
   g_autofree char *figures = link_figures(&link->status);
   if (link->online)
-    return g_strdup_printf("● Online%s%s", figures ? "  " : "", figures ? figures : "");
+    return g_strdup_printf("● Online%s%s", figures ? "\n" : "", figures ? figures : "");
   if (link->status.state == LCIP_LINK_CONNECTING || link->status.state == LCIP_LINK_DEPLOYING)
     return g_strdup_printf("○ Offline: %s…", lcip_link_state_name(link->status.state));
-  return g_strdup_printf("○ Offline: %s", link->status.reason ? link->status.reason : "no answer");
+  return g_strdup_printf("○ Offline: %s", short_reason(&link->status));
 }
 
 void lcip_lane_header_set_link(LcipLaneHeader *self, const LcipLaneLink *link) {

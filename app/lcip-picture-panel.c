@@ -16,6 +16,7 @@ struct _LcipPicturePanel {
   GtkLabel *source_label;
   GtkMenuButton *source_button;
   GtkLabel *results_label;
+  GtkLabel *starting_label;
   /* owned */
   LcipSession *session;
   GMenu *cameras;
@@ -81,6 +82,22 @@ static const char *idle_words(LcipPicturePanel *self, LcipSessionState state) {
   return "Press Run to open the camera";
 }
 
+static void update_results(LcipPicturePanel *self) {
+  g_autoptr(GPtrArray) results = lcip_session_get_results(self->session);
+  g_autofree char *text = lcip_results_to_text(results, lcip_session_get_graph(self->session));
+  gtk_label_set_text(self->results_label, text);
+  gtk_widget_set_visible(GTK_WIDGET(self->results_label), *text != 0);
+}
+
+/* What takes longest while a run starts. */
+static const char *starting_words(LcipPicturePanel *self) {
+  const LcipGraph *graph = lcip_session_get_graph(self->session);
+  for (guint i = 0; graph && i < graph->lanes->len; i++)
+    if (((const LcipLane *)graph->lanes->pdata[i])->kind == LCIP_LANE_REMOTE)
+      return "Connecting to workers, preparing kernels…";
+  return "Preparing kernels and the picture source…";
+}
+
 static void update_state(LcipPicturePanel *self) {
   LcipSessionState state = lcip_session_get_state(self->session);
   const char *trouble = lcip_session_get_source_trouble(self->session);
@@ -94,14 +111,9 @@ static void update_state(LcipPicturePanel *self) {
                      : self->has_picture && state == LCIP_SESSION_RUNNING ? "live"
                                                                           : "idle";
   gtk_stack_set_visible_child_name(self->stack, page);
+  gtk_label_set_text(self->starting_label, starting_words(self));
+  update_results(self);
   update_tick(self, state == LCIP_SESSION_RUNNING);
-}
-
-static void update_results(LcipPicturePanel *self) {
-  g_autoptr(GPtrArray) results = lcip_session_get_results(self->session);
-  g_autofree char *text = lcip_results_to_text(results, lcip_session_get_graph(self->session));
-  gtk_label_set_text(self->results_label, text);
-  gtk_widget_set_visible(GTK_WIDGET(self->results_label), *text != 0);
 }
 
 static void use_demo(LcipPicturePanel *self) {
@@ -177,6 +189,7 @@ static void lcip_picture_panel_class_init(LcipPicturePanelClass *klass) {
   gtk_widget_class_bind_template_child(widget_class, LcipPicturePanel, source_label);
   gtk_widget_class_bind_template_child(widget_class, LcipPicturePanel, source_button);
   gtk_widget_class_bind_template_child(widget_class, LcipPicturePanel, results_label);
+  gtk_widget_class_bind_template_child(widget_class, LcipPicturePanel, starting_label);
   gtk_widget_class_bind_template_callback(widget_class, use_demo);
 }
 

@@ -1,97 +1,14 @@
 #include "config.h"
+#include "test-editor.h"
 
 #include <glib/gstdio.h>
 #include <math.h>
 
-#include "lcip-application.h"
-#include "lcip-canvas-private.h"
 #include "lcip-connect.h"
 #include "lcip-io.h"
-#include "lcip-window-private.h"
+#include "lcip-test-home.h"
 
-/* The editor in process, on a display: windows, actions, gestures, accessible names, a run. Nothing
- * here waits for a time: it waits until something is so, and fails after a deadline. */
-
-#define DEADLINE_SECONDS 120
-
-static LcipApplication *application;
-static LcipWindow *window;
-static LcipSession *session;
-static LcipCanvas *canvas;
-
-typedef gboolean (*Condition)(void);
-
-static gboolean wake(gpointer data) {
-  return G_SOURCE_CONTINUE;
-}
-
-static void wait_until(Condition condition, const char *what) {
-  gint64 end = g_get_monotonic_time() + DEADLINE_SECONDS * G_USEC_PER_SEC;
-  guint id = g_timeout_add(20, wake, NULL);
-  while (!condition()) {
-    if (g_get_monotonic_time() > end)
-      g_error("waited %d s in vain for: %s", DEADLINE_SECONDS, what);
-    g_main_context_iteration(NULL, TRUE);
-  }
-  g_source_remove(id);
-}
-
-static gboolean is_planned(void) {
-  LcipPlan *plan = lcip_session_get_plan(session);
-  return !lcip_session_is_loading(session) && plan && !lcip_session_is_planning(session) &&
-         lcip_plan_graph(plan) == lcip_session_get_graph(session);
-}
-
-/* The canvas has given its lanes and actors their places. */
-static gboolean is_allocated(void) {
-  graphene_rect_t rect;
-  const LcipGraph *graph = lcip_session_get_graph(session);
-  const LcipLane *first = graph->lanes->pdata[0];
-  return gtk_widget_get_width(GTK_WIDGET(canvas)) > 0 &&
-         lcip_canvas_get_lane_rect(canvas, first->name, &rect) && rect.size.height > 0;
-}
-
-static char *example_path(void) {
-  return lcip_data_path("blazeface-back.xml");
-}
-
-static void open_path(const char *path) {
-  g_autoptr(GFile) file = g_file_new_for_path(path);
-  lcip_session_set_document(session, NULL);
-  lcip_window_open(window, file, FALSE, FALSE);
-  wait_until(is_planned, "a plan of the opened file");
-  wait_until(is_allocated, "the canvas");
-}
-
-static void open_example(void) {
-  g_autofree char *path = example_path();
-  open_path(path);
-}
-
-static const char *lane_of(const char *id) {
-  LcipGraph *graph = lcip_session_get_graph(session);
-  return lcip_graph_lane_of(graph, lcip_graph_find_mapping(graph, NULL),
-                            lcip_graph_find_actor(graph, id));
-}
-
-/* The first actor of an operator. */
-static const char *actor_of(const char *op) {
-  LcipGraph *graph = lcip_session_get_graph(session);
-  for (guint i = 0; i < graph->actors->len; i++)
-    if (g_str_equal(lcip_graph_actor(graph, i)->op_name, op))
-      return lcip_graph_actor(graph, i)->id;
-  g_error("no %s in the example", op);
-}
-
-static const char *second_lane(void) {
-  LcipGraph *graph = lcip_session_get_graph(session);
-  g_assert_cmpuint(graph->lanes->len, >=, 2);
-  return ((LcipLane *)graph->lanes->pdata[1])->name;
-}
-
-static void activate(const char *action, GVariant *target) {
-  gtk_widget_activate_action_variant(GTK_WIDGET(window), action, target);
-}
+/* Documents, mapping, saving, finding and running. */
 
 /* ---- documents ---- */
 
@@ -121,26 +38,6 @@ static void test_accessible_names(void) {
     gtk_test_accessible_assert_property(GTK_ACCESSIBLE(widget), GTK_ACCESSIBLE_PROPERTY_LABEL,
                                         lcip_actor_widget_get_label(named));
   }
-}
-
-static gboolean dialog_is_open(void) {
-  g_autoptr(GList) windows = gtk_window_list_toplevels();
-  for (GList *i = windows; i; i = i->next)
-    if (ADW_IS_MESSAGE_DIALOG(i->data))
-      return TRUE;
-  return FALSE;
-}
-
-/* As Esc does: the answer is the dialog's close response. */
-static void close_dialog(void) {
-  g_autoptr(GList) windows = gtk_window_list_toplevels();
-  for (GList *i = windows; i; i = i->next)
-    if (ADW_IS_MESSAGE_DIALOG(i->data))
-      gtk_window_close(i->data);
-}
-
-static gboolean no_dialog(void) {
-  return !dialog_is_open();
 }
 
 static void test_damaged_file(void) {
@@ -367,10 +264,6 @@ static void open_text(const char *inner) {
   g_rmdir(folder);
 }
 
-static const char *label_of_actor(const char *id) {
-  return lcip_actor_widget_get_label(LCIP_ACTOR_WIDGET(lcip_canvas_get_actor(canvas, id)));
-}
-
 /* Shapes before the refused actor are known, it is marked and listed once, and a line leads to it.
  */
 static void test_refused_operator(void) {
@@ -401,17 +294,6 @@ static void test_refused_operator(void) {
   close_dialog();
   wait_until(no_dialog, "the message to close");
   g_assert_cmpint(lcip_session_get_state(session), ==, LCIP_SESSION_STOPPED);
-}
-
-/* As its button does. */
-static void answer_dialog(const char *response) {
-  g_autoptr(GList) windows = gtk_window_list_toplevels();
-  for (GList *i = windows; i; i = i->next)
-    if (ADW_IS_MESSAGE_DIALOG(i->data)) {
-      adw_message_dialog_response(i->data, response);
-      gtk_window_destroy(i->data);
-      return;
-    }
 }
 
 static gboolean no_problems(void) {
@@ -483,19 +365,10 @@ static void test_finder(void) {
 
 /* ---- running ---- */
 
-static gboolean has_profile(void) {
-  const LcipProfile *profile = lcip_session_get_profile(session);
-  return profile && profile->frames > 5;
-}
-
 static gboolean change_is_measured(void) {
   LcipChangeState state = lcip_session_get_change(session)->state;
   g_assert_cmpint(state, !=, LCIP_CHANGE_FAILED);
   return state == LCIP_CHANGE_DONE;
-}
-
-static gboolean is_stopped(void) {
-  return lcip_session_get_state(session) == LCIP_SESSION_STOPPED;
 }
 
 static gboolean results_arrived(void) {
@@ -592,8 +465,10 @@ static void test_run(void) {
 }
 
 int main(int argc, char **argv) {
+  g_autofree char *home = lcip_test_make_home();
   gtk_test_init(&argc, &argv, NULL);
   g_autoptr(GError) error = NULL;
+  g_object_set(gtk_settings_get_default(), "gtk-enable-animations", FALSE, NULL);
   application = lcip_application_new();
   g_application_set_flags(G_APPLICATION(application), G_APPLICATION_NON_UNIQUE);
   g_assert_true(g_application_register(G_APPLICATION(application), NULL, &error));
@@ -618,5 +493,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/editor/input-sizes", test_input_sizes);
   g_test_add_func("/editor/finder", test_finder);
   g_test_add_func("/editor/run", test_run);
-  return g_test_run();
+  add_remote_tests();
+  const int failed = g_test_run();
+  lcip_test_remove_home(home);
+  return failed;
 }
