@@ -3,6 +3,7 @@
 #include "lcip-io.h"
 
 #include <glib/gstdio.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -571,6 +572,107 @@ static void test_problems_alike(void) {
   g_assert_nonnull(strstr(lines->pdata[0], "(node \"/block.2/Det\") and 2 more: Det (opset 13)"));
 }
 
+/* ---- saving what has problems ---- */
+
+/* Of @message without what a document does not hold: the opset of a domain that is not ONNX's. */
+static char *without_opset(const char *message) {
+  g_autoptr(GRegex) opset = g_regex_new("^(com\\.\\S+) \\(opset \\d+\\)", 0, 0, NULL);
+  return g_regex_replace(opset, message, -1, 0, "\\1", 0, NULL);
+}
+
+static void assert_same_problems(const GPtrArray *a, const GPtrArray *b) {
+  g_assert_cmpuint(a->len, ==, b->len);
+  for (guint i = 0; i < a->len; i++) {
+    const LcipProblem *x = a->pdata[i], *y = b->pdata[i];
+    g_autofree char *expected = without_opset(x->message);
+    g_assert_cmpint(x->severity, ==, y->severity);
+    g_assert_cmpstr(x->actor_id, ==, y->actor_id);
+    g_assert_cmpstr(expected, ==, y->message);
+  }
+}
+
+static void assert_no_files(const char *folder) {
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  const char *name = g_dir_read_name(dir);
+  if (name)
+    g_error("expected nothing to be written, found %s", name);
+}
+
+/* Operators that LCIP does not have, with all that they had: saved, opened, saved again. */
+static void test_save_unknown(void) {
+  const gint64 two[] = {2}, numbers[] = {3, -1, G_MAXINT64};
+  const float halves[] = {0.5f, 1.5f}, odd[] = {1e-30f, INFINITY, -0.1f};
+  Pb *graph = graph_of();
+  Pb *first = pb_text(pb_text(node("Odd", "x,,w", "a,b"), 3, "a \"<node>\""), 7, "com.example");
+  pb_message(graph, 5, f32_values("w", 2, halves));
+  with_int(first, "number", 7);
+  with_float(first, "factor", 0.1f);
+  with_text(first, "words", " <a> & \"b\"\n");
+  with_ints(first, "numbers", 3, numbers);
+  with_floats(first, "factors", 3, odd);
+  with_tensor(first, "table", pb_bytes(tensor("", 1, 1, two), 9, halves, sizeof halves));
+  pb_message(graph, 1, first);
+  pb_message(graph, 1, node("Det", "a", "c"));
+  pb_message(graph, 1, node("SequenceConstruct", "c,b", "y"));
+  g_autoptr(GPtrArray) problems = lcip_problems_new(), again = lcip_problems_new();
+  g_autoptr(LcipGraph) read = read_problems(graph, 13, problems);
+  g_autofree char *path = g_build_filename(scratch, "unknown.xml", NULL);
+  g_autoptr(GError) error = NULL;
+  lcip_graph_ensure_defaults(read);
+  g_assert_cmpuint(problems->len, ==, 3);
+  g_assert_true(lcip_xml_write(read, path, &error));
+  g_assert_no_error(error);
+  g_autoptr(LcipGraph) back = lcip_graph_load(path, again, &error);
+  g_assert_no_error(error);
+  assert_same_problems(problems, again);
+  g_autofree char *before = lcip_xml_to_string(read, NULL, NULL);
+  g_autofree char *after = lcip_xml_to_string(back, NULL, NULL);
+  g_assert_cmpstr(before, ==, after);
+  const LcipActor *actor = actor_of(back, "odd_1");
+  const LcipTensor *table = lcip_attrs_get(actor->attrs, "table")->tensor;
+  g_assert_cmpmem(lcip_tensor_get_data((LcipTensor *)table), sizeof halves, halves, sizeof halves);
+  g_assert_cmpmem(lcip_tensor_get_data(actor->constants[2]), sizeof halves, halves, sizeof halves);
+}
+
+/* What is lost in reading would be lost for good by saving. */
+static void check_not_saved(Pb *graph, const char *fragment) {
+  g_autoptr(GPtrArray) problems = lcip_problems_new();
+  g_autoptr(LcipGraph) read = read_problems(graph, 13, problems);
+  g_autoptr(LcipGraph) edited = lcip_graph_copy(read);
+  g_autofree char *folder = g_build_filename(scratch, "saved", NULL);
+  g_autofree char *path = g_build_filename(folder, "g.xml", NULL);
+  g_autoptr(GError) error = NULL;
+  g_mkdir(folder, 0700);
+  lcip_graph_ensure_defaults(edited);
+  g_assert_true(lcip_problems_have_errors(problems));
+  g_assert_false(lcip_xml_write(edited, path, &error));
+  g_test_message("%s", error->message);
+  g_assert_nonnull(strstr(error->message, "g.xml: not saved, because"));
+  g_assert_nonnull(strstr(error->message, fragment));
+  assert_no_files(folder);
+}
+
+static void test_save_refused(void) {
+  const gint64 dims[] = {2, 2};
+  const float halves[] = {0.5f, 1.5f};
+  Pb *graph = graph_of(), *loop = node("Loop", "x", "y");
+  pb_message(loop, 5, pb_message(pb_text(pb_new(), 1, "body"), 6, pb_new()));
+  check_not_saved(pb_message(graph, 1, loop), "loop_1: attribute body: LCIP does not read");
+  graph = pb_message(graph_of(), 5, f32_values("w", 2, halves));
+  pb_message(graph, 1, node("Mul", "x,w", "a"));
+  pb_message(graph, 1, with_int(node("Relu", "a", "y"), "unheard_of", 1));
+  check_not_saved(graph, "relu_1: Relu (opset 13): Relu has no attribute \"unheard_of\"");
+  graph = pb_message(graph_of(), 1, node("Relu", "x,x", "y"));
+  check_not_saved(graph, "relu_1: Relu (opset 13): it has more inputs than LCIP's operator");
+  graph = pb_message(graph_of(), 5, tensor("strings", 8, 0, NULL));
+  check_not_saved(pb_message(graph, 1, node("Odd", "x,strings", "y")), "initializer \"strings\"");
+  graph = pb_message(graph_of(), 11, value("words", 8, 2, dims));
+  check_not_saved(pb_message(graph, 1, node("Add", "x,words", "y")), "input \"words\" (string)");
+  graph = pb_message(graph_of(), 1, with_int(node("Relu", "x", "a"), "one", 1));
+  pb_message(graph, 1, with_int(node("Relu", "a", "y"), "two", 2));
+  check_not_saved(graph, "(and 1 more)");
+}
+
 static void test_broken(void) {
   const float ones[] = {1, 1};
   const gint64 huge[] = {G_MAXINT64, G_MAXINT64}, three[] = {3}, minus[] = {-5};
@@ -627,6 +729,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/onnx/problems", test_problems);
   g_test_add_func("/onnx/external-problems", test_external_problems);
   g_test_add_func("/onnx/problems-alike", test_problems_alike);
+  g_test_add_func("/onnx/save-unknown", test_save_unknown);
+  g_test_add_func("/onnx/save-refused", test_save_refused);
   g_test_add_func("/onnx/broken", test_broken);
   const int result = g_test_run();
   remove_tree(scratch);

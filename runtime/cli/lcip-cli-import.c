@@ -22,9 +22,9 @@ static gboolean import_model(const char *path, const char *output, char **shapes
     if (!lcip_cli_settle_shape(graph, shapes[i], error))
       return FALSE;
   lcip_graph_ensure_defaults(graph);
+  lcip_cli_note_problems(path, graph, problems);
   if (!lcip_xml_write(graph, output, error))
     return FALSE;
-  lcip_cli_note_problems(path, graph, problems);
   g_autofree char *open = lcip_cli_open_sizes(graph);
   if (open)
     lcip_cli_note("%s, or when it runs", open);
@@ -59,7 +59,9 @@ const LcipCliCommand lcip_cli_import = {
     .summary = "Make an ONNX model an LCIP graph with its weights beside it",
     .description =
         "The weights are written beside the graph as NAME-HASH.safetensors. Operators that LCIP "
-        "does not have are kept and reported; such a graph can be looked at but not run.\n\n"
+        "does not have are kept and reported; such a graph can be looked at but not run. A model "
+        "of "
+        "which something can't be kept is not imported.\n\n"
         "Example:\n"
         "  lcip import mobilenet.onnx -o mobilenet.xml --input-shape input=1,3,224,224",
     .run = run,

@@ -161,6 +161,7 @@ LcipGraph *lcip_graph_copy(const LcipGraph *graph) {
   g_free(copy->description);
   copy->name = g_strdup(graph->name);
   copy->description = g_strdup(graph->description);
+  copy->incomplete = g_strdup(graph->incomplete);
   copy->opset = graph->opset;
   copy->source_opset = graph->source_opset;
   copy->active_mapping = g_strdup(graph->active_mapping);
@@ -192,6 +193,7 @@ void lcip_graph_unref(LcipGraph *graph) {
     return;
   g_free(graph->name);
   g_free(graph->description);
+  g_free(graph->incomplete);
   g_free(graph->active_mapping);
   g_ptr_array_unref(graph->actors);
   g_array_unref(graph->edges);

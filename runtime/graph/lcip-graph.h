@@ -81,11 +81,13 @@ typedef struct {
 
 /** LcipGraph: atomically reference-counted. The arrays are read directly; changes go through the
  * functions below. @opset: of the ONNX domain, 21 after import; @source_opset as the model had it.
- */
+ * @incomplete: what the model that it was read from had and this does not, or NULL; a graph that is
+ * not all of its model can be looked at, but is not saved. */
 typedef struct {
   gatomicrefcount refs;
   char *name;
   char *description;
+  char *incomplete;
   int opset;
   int source_opset;
   GPtrArray *actors;   /* LcipActor */

@@ -13,6 +13,10 @@ gboolean lcip_io_fail(GError **error, LcipIoErrorCode code, const char *format, 
 gboolean lcip_io_fail_problems(const char *path, const LcipGraph *graph, const GPtrArray *problems,
                                GError **error);
 
+/** lcip_io_report_unknown: @actor's operator is one that LCIP does not have: why, and what would
+ * help. @opset: of its domain, 0 where it is not known. */
+void lcip_io_report_unknown(const LcipActor *actor, int opset, GPtrArray *problems);
+
 /** LcipIoLinks: whether lcip_io_map() opens a path whose last component is a symbolic link. */
 typedef enum { LCIP_IO_FOLLOW_LINKS, LCIP_IO_REFUSE_LINKS } LcipIoLinks;
 

@@ -377,14 +377,35 @@ gboolean lcip_io_fail_problems(const char *path, const LcipGraph *graph, const G
                       lines->len == 1 ? "" : "s", text->str);
 }
 
-/* For an actor whose operator is not known here: it can be shown and saved, but not run. */
+/* What is in the way, and what would help. */
+static const char *why_unknown(const LcipActor *actor) {
+  static const char *const control[] = {"If", "Loop", "Scan", "SequenceMap", NULL};
+  if (*actor->domain && g_str_has_prefix(actor->domain, "ai.onnx"))
+    return "LCIP has operators of ONNX's own domain only; export the network alone, for inference";
+  if (*actor->domain)
+    return "its domain is another program's own; export the model with operators of ONNX alone";
+  if (g_strv_contains(control, actor->op_name))
+    return "control flow, which LCIP does not run; export the model with the branch decided or the "
+           "loop unrolled, or only the part before it";
+  if (g_str_has_prefix(actor->op_name, "Sequence") ||
+      g_str_has_prefix(actor->op_name, "Optional") || g_str_has_suffix(actor->op_name, "Sequence"))
+    return "LCIP has tensors only, no sequences or optional values";
+  return "LCIP has no such operator; `lcip operators` lists those it has";
+}
+
+void lcip_io_report_unknown(const LcipActor *actor, int opset, GPtrArray *problems) {
+  g_autofree char *version = opset > 0 ? g_strdup_printf(" (opset %d)", opset) : g_strdup("");
+  lcip_problems_add(problems, LCIP_PROBLEM_ERROR, actor->id, "%s%s%s%s: %s", actor->domain,
+                    *actor->domain ? "." : "", actor->op_name, version, why_unknown(actor));
+}
+
+/* For an actor whose operator is not known here: it can be shown and saved, but not run. Documents
+ * hold the opset of ONNX's own domain alone. */
 static void report_unknown(const LcipGraph *graph, GPtrArray *problems) {
   for (guint i = 0; i < graph->actors->len; i++) {
     const LcipActor *actor = g_ptr_array_index(graph->actors, i);
     if (!actor->op)
-      lcip_problems_add(problems, LCIP_PROBLEM_ERROR, actor->id,
-                        "LCIP has no operator %s%s%s (opset %d)", actor->domain,
-                        *actor->domain ? "." : "", actor->op_name, graph->opset);
+      lcip_io_report_unknown(actor, *actor->domain ? 0 : graph->source_opset, problems);
   }
 }
 

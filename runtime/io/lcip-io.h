@@ -26,7 +26,9 @@ LcipGraph *lcip_graph_load(const char *path, GPtrArray *problems, GError **error
 
 LcipGraph *lcip_xml_read(const char *path, GError **error);
 /** lcip_xml_write: the weights first, as NAME-<16 hex digits of SHA-256>.safetensors beside @path,
- * then the XML: temporary file, fsync, rename. Same graph, same bytes. */
+ * then the XML: temporary file, fsync, rename. Same graph, same bytes. A graph that is not all of
+ * its model (LcipGraph.incomplete), or that lcip_xml_read() would refuse, is refused before
+ * anything is written. */
 gboolean lcip_xml_write(const LcipGraph *graph, const char *path, GError **error);
 /** lcip_xml_to_string: the XML alone; @weights_name NULL for a graph without weights. */
 char *lcip_xml_to_string(const LcipGraph *graph, const char *weights_name,

@@ -18,6 +18,7 @@ typedef struct {
   GHashTable *origins;  /* value name -> Origin */
   GHashTable *used;     /* names of values that something takes */
   GHashTable *ordinals; /* id prefix -> last number */
+  GPtrArray *lost; /* char*: what the graph does not keep of operators that LCIP does not have */
   GError **error;
 } Build;
 
@@ -141,22 +142,6 @@ static void actor_problem(const Build *build, const LcipActor *actor, const char
                     opset_of(build, actor), what);
 }
 
-/* What is in the way, and what would help. */
-static const char *why_unknown(const LcipActor *actor) {
-  static const char *const control[] = {"If", "Loop", "Scan", "SequenceMap", NULL};
-  if (*actor->domain && g_str_has_prefix(actor->domain, "ai.onnx"))
-    return "LCIP has operators of ONNX's own domain only; export the network alone, for inference";
-  if (*actor->domain)
-    return "its domain is another program's own; export the model with operators of ONNX alone";
-  if (g_strv_contains(control, actor->op_name))
-    return "control flow, which LCIP does not run; export the model with the branch decided or the "
-           "loop unrolled, or only the part before it";
-  if (g_str_has_prefix(actor->op_name, "Sequence") ||
-      g_str_has_prefix(actor->op_name, "Optional") || g_str_has_suffix(actor->op_name, "Sequence"))
-    return "LCIP has tensors only, no sequences or optional values";
-  return "LCIP has no such operator; `lcip operators` lists those it has";
-}
-
 static gboolean set_attr(LcipAttrs *attrs, const LcipOnnxAttr *attr, GError **error) {
   switch (attr->type) {
   case LCIP_ATTR_INT:
@@ -180,10 +165,13 @@ static gboolean set_attr(LcipAttrs *attrs, const LcipOnnxAttr *attr, GError **er
   return lcip_attrs_set_tensor(attrs, attr->name, attr->tensor, error);
 }
 
-/* Of an operator that LCIP does not have, attributes are kept as far as they can be. */
+/* Of an operator that LCIP does not have, attributes are kept as far as they can be. It is a
+ * problem already; what is not kept matters when the graph is to be saved. */
 static void attr_problem(const Build *build, const LcipActor *actor, const char *what) {
   if (actor->op)
     actor_problem(build, actor, what);
+  else
+    g_ptr_array_add(build->lost, g_strdup_printf("%s: %s", actor->id, what));
 }
 
 static void set_attrs(Build *build, LcipActor *actor, const LcipOnnxNode *node) {
@@ -224,7 +212,7 @@ static guint used_inputs(const LcipOnnxNode *node) {
 static void check_operator(const Build *build, const LcipActor *actor) {
   const LcipOperator *op = actor->op;
   if (!op) {
-    actor_problem(build, actor, why_unknown(actor));
+    lcip_io_report_unknown(actor, opset_of(build, actor), build->model->problems);
     return;
   }
   const gboolean many_in =
@@ -363,13 +351,37 @@ static gboolean fill_graph(Build *build) {
   return TRUE;
 }
 
-static LcipGraph *build_graph(LcipOnnxModel *model, GError **error) {
+/* An operator that LCIP does not have is kept as it is; every other problem means that something of
+ * the model is not in the graph. */
+static void note_incomplete(Build *build, guint first_problem) {
+  const GPtrArray *problems = build->model->problems;
+  for (guint i = first_problem; i < problems->len; i++) {
+    const LcipProblem *problem = problems->pdata[i];
+    const char *id = problem->actor_id;
+    const int index = id ? lcip_graph_find_actor(build->graph, id) : -1;
+    if (problem->severity == LCIP_PROBLEM_ERROR &&
+        (index < 0 || lcip_graph_actor(build->graph, index)->op))
+      g_ptr_array_add(build->lost,
+                      g_strdup_printf("%s%s%s", id ? id : "", id ? ": " : "", problem->message));
+  }
+  if (build->lost->len == 0)
+    return;
+  g_autofree char *more =
+      build->lost->len > 1 ? g_strdup_printf(" (and %u more)", build->lost->len - 1) : g_strdup("");
+  build->graph->incomplete = g_strconcat(build->lost->pdata[0], more, NULL);
+}
+
+static LcipGraph *build_graph(LcipOnnxModel *model, guint first_problem, GError **error) {
   Build build = {.model = model, .graph = lcip_graph_new(), .error = error};
+  build.lost = g_ptr_array_new_with_free_func(g_free);
   build.origins = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   build.used = g_hash_table_new(g_str_hash, g_str_equal);
   build.ordinals = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  if (!fill_graph(&build))
+  if (fill_graph(&build))
+    note_incomplete(&build, first_problem);
+  else
     g_clear_pointer(&build.graph, lcip_graph_unref);
+  g_ptr_array_unref(build.lost);
   g_hash_table_unref(build.origins);
   g_hash_table_unref(build.used);
   g_hash_table_unref(build.ordinals);
@@ -380,11 +392,12 @@ static LcipGraph *read_listing(const char *path, GPtrArray *problems, GError **e
   g_autoptr(GBytes) bytes = lcip_io_map(path, LCIP_IO_FOLLOW_LINKS, error);
   if (!bytes)
     return NULL;
+  const guint first_problem = problems->len;
   g_autoptr(LcipOnnxModel) model = lcip_onnx_model_new(path, bytes, problems, error);
   if (!model)
     return NULL;
   lcip_onnx_modernise(model);
-  return build_graph(model, error);
+  return build_graph(model, first_problem, error);
 }
 
 LcipGraph *lcip_onnx_read(const char *path, GPtrArray *problems, GError **error) {

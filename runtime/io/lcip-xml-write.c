@@ -456,8 +456,35 @@ static gboolean write_weights(const LcipXmlWeights *weights, const char *path, c
   return TRUE;
 }
 
+/* Nothing is written that could not be opened again: graphs come from models that nobody here made.
+ */
+static gboolean check_readable(const LcipGraph *graph, const LcipXmlWeights *weights,
+                               const char *path, GError **error) {
+  g_autoptr(GHashTable) tensors = g_hash_table_new(g_str_hash, g_str_equal);
+  g_autoptr(GError) refused = NULL;
+  for (guint i = 0; i < weights->keys->len; i++)
+    g_hash_table_insert(tensors, weights->keys->pdata[i], weights->tensors->pdata[i]);
+  char *text = document_text(graph, weights, NULL, NULL);
+  g_autoptr(GBytes) bytes = g_bytes_new_take(text, strlen(text));
+  g_autoptr(LcipGraph) back = lcip_xml_read_memory(path, bytes, tensors, &refused);
+  return back ||
+         lcip_io_fail(error, LCIP_IO_ERROR_UNSUPPORTED,
+                      "not saved, because it could not be opened again: %s", refused->message);
+}
+
+static gboolean check_complete(const LcipGraph *graph, const char *path, GError **error) {
+  return !graph->incomplete ||
+         lcip_io_fail(error, LCIP_IO_ERROR_UNSUPPORTED,
+                      "%s: not saved, because it would not hold all of the model: %s", path,
+                      graph->incomplete);
+}
+
 gboolean lcip_xml_write(const LcipGraph *graph, const char *path, GError **error) {
+  if (!check_complete(graph, path, error))
+    return FALSE;
   g_autoptr(LcipXmlWeights) weights = lcip_xml_weights_new(graph);
+  if (!check_readable(graph, weights, path, error))
+    return FALSE;
   g_autofree char *name = NULL, *hash = NULL, *written = NULL;
   if (weights->keys->len > 0 && !write_weights(weights, path, &name, &hash, &written, error))
     return FALSE;
