@@ -8,7 +8,8 @@ python3-torchvision), and those in data/models. All compute in FP32, batch 1. Ea
 threads for one frame at a time and with N frames at a time, a thread each, and gets the better of both:
 the larger rate, and the smaller latency of a frame. Engines and settings alternate, each measurement in
 a process of its own; a figure is the median of the rounds, with the lowest and the highest. Outputs are
-compared with ONNX Runtime's.
+compared with ONNX Runtime's. The time to the first inference has processes of its own, which do nothing
+else (--first-rounds); before them one of each is not counted, so that files lie in the page cache.
 
 Writes build/bench/compare.json, .txt and .svg (--output). A measurement can be made in pieces: models
 that the JSON file has and that are not named keep their results there.
@@ -29,6 +30,7 @@ import time
 import peers
 import report
 
+SHORT_SECONDS = 0.01  # of measurements of which only the first frame counts
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = ["matplotlib", "numpy", "onnxruntime", "openvino", "ncnn", "pnnx"]
 
@@ -44,19 +46,25 @@ def program_output(command):
 
 # ---- measurements, in processes of their own ----
 
-def measure_lcip(model, streams, args):
+def measure_lcip(model, streams, seconds, args):
     text = program_output([args.lcip, "bench", model, "--json", "--threads", args.threads // streams,
-                           "--streams", streams, "--seconds", args.seconds])
+                           "--streams", streams, "--seconds", seconds])
     result = json.loads(text)
     return {"fps": result["fps"], "latency_ms": result["latency_ms"]["p50"],
             "first_ms": result["first_inference_ms"], "peak_rss_bytes": result["peak_rss_bytes"]}
 
 
-def measure_peer(engine, model, shape, streams, args, output):
+def measure_peer(engine, model, shape, streams, seconds, args, output=None):
     text = program_output([sys.executable, pathlib.Path(peers.__file__), engine, model, "--shape",
                            ",".join(map(str, shape)), "--threads", args.threads, "--streams", streams,
-                           "--seconds", args.seconds, "--output", output])
+                           "--seconds", seconds] + (["--output", output] if output else []))
     return json.loads(text.strip().splitlines()[-1])
+
+
+def measure(engine, model, shape, streams, seconds, args, output=None):
+    if engine == "lcip":
+        return measure_lcip(model, streams, seconds, args)
+    return measure_peer(engine, model, shape, streams, seconds, args, output)
 
 
 def lcip_output(model, info, folder, args):
@@ -84,30 +92,37 @@ def differences(folder, engines):
             if output.size == reference.size}
 
 
-def measure_rounds(model, info, folder, args):
+def measure_rounds(model, shape, folder, args):
     """{engine: {streams: [measurement]}} and {engine: why it could not be measured}."""
-    engines = ["lcip"] + args.peers
-    runs, failed = {engine: {} for engine in engines}, {}
+    runs, failed = {engine: {} for engine in ["lcip"] + args.peers}, {}
     for _ in range(args.rounds):
         for streams in sorted({1, args.threads}):
-            for engine in [e for e in engines if e not in failed]:
+            for engine in [e for e in runs if e not in failed]:
                 try:
-                    if engine == "lcip":
-                        result = measure_lcip(model, streams, args)
-                    else:
-                        result = measure_peer(engine, model, info["inputs"][0]["shape"], streams, args,
-                                              folder / f"{engine}.npy")
+                    result = measure(engine, model, shape, streams, args.seconds, args,
+                                     folder / f"{engine}.npy")
                     runs[engine].setdefault(streams, []).append(result)
                 except RuntimeError as error:
                     failed[engine] = str(error)
     return {engine: some for engine, some in runs.items() if engine not in failed}, failed
 
 
+def measure_first(model, shape, engines, args):
+    """{engine: [ms]} from loading to the first result, all threads on one frame."""
+    times = {engine: [] for engine in engines}
+    for turn in range(args.first_rounds + 1):
+        for engine in engines:
+            first_ms = measure(engine, model, shape, 1, SHORT_SECONDS, args)["first_ms"]
+            if turn > 0:
+                times[engine].append(first_ms)
+    return times
+
+
 def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def summary(runs, threads):
+def summary(runs, first_ms, threads):
     """@runs: {streams: [measurement]} of one engine."""
     def of(key, streams):
         return spread([run[key] for run in runs[streams]])
@@ -118,7 +133,7 @@ def summary(runs, threads):
     return {"threads": threads, "throughput_fps": fps[best], "throughput_streams": best,
             "latency_ms": latency[quickest], "latency_streams": quickest,
             "by_streams": {str(s): {"fps": fps[s], "latency_ms": latency[s]} for s in runs},
-            "first_inference_ms": of("first_ms", 1), "peak_rss_bytes": of("peak_rss_bytes", 1)}
+            "first_inference_ms": spread(first_ms), "peak_rss_bytes": of("peak_rss_bytes", 1)}
 
 
 class Disturbance:
@@ -146,10 +161,12 @@ def compare_model(model, args):
     info = json.loads(program_output([args.lcip, "info", "--json", model]))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        runs, failed = measure_rounds(model, info, folder, args)
+        shape = info["inputs"][0]["shape"]
+        runs, failed = measure_rounds(model, shape, folder, args)
+        first = measure_first(model, shape, list(runs), args)
         own = model.resolve().parent == ROOT / "data/models"
         result = {"model": model.stem, "own": own, "failed": failed, "seconds": args.seconds, "rounds": args.rounds,
-                  "engines": {engine: summary(some, args.threads) for engine, some in runs.items()}}
+                  "engines": {engine: summary(some, first[engine], args.threads) for engine, some in runs.items()}}
         result["others_busy_processors"] = disturbance.processors()
         if "lcip" in runs:
             lcip_output(model, info, folder, args)
@@ -189,6 +206,8 @@ def arguments():
     parser.add_argument("--lcip", type=pathlib.Path, default=ROOT / "build/runtime/cli/lcip")
     parser.add_argument("--seconds", type=float, default=3, help="of a measurement; 3 by default")
     parser.add_argument("--rounds", type=int, default=5, help="5 by default")
+    parser.add_argument("--first-rounds", type=int, default=7,
+                        help="processes of each engine for the time to the first inference; 7 by default")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
                         help="all processors by default")
     parser.add_argument("--peers", default=",".join(peers.NAMES), type=lambda text: text.split(","))

@@ -46,11 +46,11 @@ def geometric_mean(results, key):
 def model_text(result):
     lines = [f"{result['model']} (other programs: {result['others_busy_processors']:.2f} processors)"]
     for name, engine in result["engines"].items():
-        fps, ms = engine["throughput_fps"], engine["latency_ms"]
+        fps, ms, first = (engine[key] for key in ("throughput_fps", "latency_ms", "first_inference_ms"))
         lines.append(
             f"  {name:12} {fps['median']:8.2f} fps ({fps['min']:.2f} to {fps['max']:.2f}, "
             f"{engine['throughput_streams']} at a time)  {ms['median']:8.2f} ms ({ms['min']:.2f} to "
-            f"{ms['max']:.2f})  first {engine['first_inference_ms']['median']:6.0f} ms  "
+            f"{ms['max']:.2f})  first {first['median']:6.0f} ms ({first['min']:.0f} to {first['max']:.0f})  "
             f"{engine['peak_rss_bytes']['median'] / 2**20:6.0f} MiB  difference "
             f"{engine.get('difference', float('nan')):.1e}")
     lines += [f"  {name:12} not measured: {why}" for name, why in result["failed"].items()]
