@@ -1,5 +1,7 @@
 #include "config.h"
 #include "test-io.h"
+#include "lcip-io-private.h"
+#include "lcip-memory.h"
 
 #include <string.h>
 
@@ -186,7 +188,58 @@ static void test_npy_refused(void) {
   }
 }
 
+/* Weights in ONNX files lie where the bytes before them end. */
+static void test_unaligned(void) {
+  enum { N = 3000 };
+  g_autofree guint8 *stored = g_malloc(N * sizeof(float) + 1);
+  float values[N];
+  for (int i = 0; i < N; i++)
+    values[i] = (float)i / 8;
+  memcpy(stored + 1, values, sizeof values);
+  g_autoptr(GBytes) bytes = g_bytes_new_static(stored, sizeof values + 1);
+  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(1, N));
+  g_autoptr(LcipTensor) tensor = lcip_io_tensor_from(&spec, bytes, 1);
+  g_assert_nonnull(tensor);
+  g_assert_false(lcip_tensor_is_aligned(tensor));
+  g_assert_true(lcip_tensor_get_stored(tensor) == stored + 1);
+  const guint8 *sha256 = lcip_tensor_get_sha256(tensor);
+  g_autoptr(LcipTensor) aligned = lcip_tensor_new_from_data(&spec, values);
+  g_assert_cmpmem(sha256, 32, lcip_tensor_get_sha256(aligned), 32);
+  const float *data = lcip_tensor_get_data(tensor);
+  g_assert_cmpuint(GPOINTER_TO_SIZE(data) % sizeof(float), ==, 0);
+  g_assert_cmpmem(data, sizeof values, values, sizeof values);
+  g_assert_true(lcip_tensor_get_data(tensor) == data);
+  g_assert_true(lcip_tensor_is_aligned(tensor));
+}
+
+/* Blocks of all sizes, some of them freed between others: zeroed, apart, aligned. */
+static void test_memory_blocks(void) {
+  static const gsize sizes[] = {1, 4095, 40000, 300000, (1 << 20) + 1, 9 << 20, 70000, 7 << 20};
+  enum { N = G_N_ELEMENTS(sizes), ROUNDS = 8 };
+  guint8 *blocks[ROUNDS][N];
+  for (int round = 0; round < ROUNDS; round++)
+    for (guint i = 0; i < N; i++) {
+      guint8 *block = blocks[round][i] =
+          (round + i) % 2 ? lcip_memory_alloc(sizes[i]) : lcip_memory_alloc_full(sizes[i]);
+      g_assert_nonnull(block);
+      g_assert_cmpuint(GPOINTER_TO_SIZE(block) % LCIP_TENSOR_ALIGN, ==, 0);
+      for (gsize k = 0; k < sizes[i]; k++)
+        g_assert_true(block[k] == 0);
+      memset(block, round + 1, sizes[i]);
+      if (i % 3 == 1)
+        lcip_memory_free(g_steal_pointer(&blocks[round][i]), sizes[i]);
+    }
+  for (int round = 0; round < ROUNDS; round++)
+    for (guint i = 0; i < N; i++) {
+      for (gsize k = 0; blocks[round][i] && k < sizes[i]; k++)
+        g_assert_true(blocks[round][i][k] == round + 1);
+      lcip_memory_free(blocks[round][i], sizes[i]);
+    }
+}
+
 void add_tensor_tests(void) {
+  g_test_add_func("/io/tensor/unaligned", test_unaligned);
+  g_test_add_func("/io/tensor/memory-blocks", test_memory_blocks);
   g_test_add_func("/io/weights/round-trip", test_weights_round_trip);
   g_test_add_func("/io/weights/refused", test_weights_refused);
   g_test_add_func("/io/npy/versions", test_npy_versions);

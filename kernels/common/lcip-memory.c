@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* From this size on a block is mapped: a few pages wasted, and a system call a block, are small
- * against it. AddressSanitizer sees the ends of blocks from malloc only. */
+/* From MAP_FROM_BYTES on a block has pages of its own: a few bytes wasted are small against it.
+ * AddressSanitizer sees the ends of blocks from malloc only. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define __SANITIZE_ADDRESS__ 1 /* clang's name for it is GCC's */
@@ -17,42 +17,70 @@
 #ifdef __SANITIZE_ADDRESS__
 #define MAP_FROM_BYTES G_MAXSSIZE
 #else
-#define MAP_FROM_BYTES ((gsize)256 << 10)
+#define MAP_FROM_BYTES ((gsize)32 << 10)
 #endif
 
-/* Huge pages for what has at least one whole: the first touch of 4 KiB pages costs more than
- * packing the weights that go there, and reading them misses the TLB. @size_bytes is not rounded
- * up, so no memory is wasted; the system may decline. */
-enum { HUGE_PAGE_BYTES = 2 << 20 };
+/* Huge pages: the first touch of 4 KiB pages costs more than packing the weights that go there, and
+ * reading them misses the TLB. The system may decline. Blocks below LARGE_BYTES are cut off a slab
+ * one behind the other, so that several share a huge page; each gives its own pages back. */
+enum { HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 8 << 20, SLAB_BYTES = 32 << 20 };
+
+/* What is left of the newest slab. */
+G_LOCK_DEFINE_STATIC(slab);
+static guint8 *slab_at, *slab_end;
+
+static gsize whole_pages(gsize size_bytes) {
+  const gsize page = (gsize)sysconf(_SC_PAGESIZE);
+  return (size_bytes + page - 1) / page * page;
+}
 
 static void *map_huge(gsize size_bytes) {
   const gsize whole = size_bytes + HUGE_PAGE_BYTES;
   guint8 *memory = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     return NULL;
-  const gsize page = (gsize)sysconf(_SC_PAGESIZE);
-  const gsize used = (size_bytes + page - 1) / page * page;
+  const gsize used = whole_pages(size_bytes);
   const gsize head = (HUGE_PAGE_BYTES - (gsize)memory % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
   if (head > 0)
     munmap(memory, head);
   if (whole > head + used)
-    munmap(memory + head + used, (whole - head - used) / page * page);
+    munmap(memory + head + used, whole_pages(whole) - head - used);
 #ifdef MADV_HUGEPAGE
   madvise(memory + head, used, MADV_HUGEPAGE);
 #endif
   return memory + head;
 }
 
-void *lcip_memory_alloc(gsize size_bytes) {
-  if (size_bytes > G_MAXSSIZE - HUGE_PAGE_BYTES)
-    return NULL;
-  if (size_bytes >= MAX(MAP_FROM_BYTES, HUGE_PAGE_BYTES))
-    return map_huge(size_bytes);
-  if (size_bytes >= MAP_FROM_BYTES) {
-    void *memory =
-        mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+static void *cut_off_slab_locked(gsize size_bytes) {
+  const gsize used = whole_pages(size_bytes);
+  if ((gsize)(slab_end - slab_at) < used) {
+    guint8 *memory = map_huge(SLAB_BYTES);
+    if (!memory)
+      return NULL;
+    if (slab_end > slab_at)
+      munmap(slab_at, (gsize)(slab_end - slab_at));
+    slab_at = memory;
+    slab_end = memory + SLAB_BYTES;
   }
+  void *block = slab_at;
+  slab_at += used;
+  return block;
+}
+
+static void *map_block(gsize size_bytes) {
+  if (size_bytes >= LARGE_BYTES)
+    return map_huge(size_bytes);
+  G_LOCK(slab);
+  void *block = cut_off_slab_locked(size_bytes);
+  G_UNLOCK(slab);
+  return block;
+}
+
+void *lcip_memory_alloc(gsize size_bytes) {
+  if (size_bytes > G_MAXSSIZE - 2 * HUGE_PAGE_BYTES)
+    return NULL;
+  if (size_bytes >= MAP_FROM_BYTES)
+    return map_block(size_bytes);
   const gsize padded = (size_bytes / LCIP_TENSOR_ALIGN + 1) * LCIP_TENSOR_ALIGN;
   void *memory = aligned_alloc(LCIP_TENSOR_ALIGN, padded);
   if (memory)
@@ -72,7 +100,7 @@ void *lcip_memory_alloc_full(gsize size_bytes) {
 
 void lcip_memory_free(void *memory, gsize size_bytes) {
   if (memory && size_bytes >= MAP_FROM_BYTES)
-    munmap(memory, size_bytes);
+    munmap(memory, whole_pages(size_bytes));
   else
     free(memory);
 }

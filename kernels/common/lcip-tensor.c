@@ -16,9 +16,10 @@ struct _LcipTensor {
   /* owned: exactly one of the two */
   void *allocated;
   GBytes *bytes;
+  _Atomic(void *) copy; /* of @stored where that is not aligned, once it was asked for */
   _Atomic(guint8 *) sha256;
   /* borrowed from the above */
-  const void *data;
+  const void *stored;
 };
 
 static const struct {
@@ -153,7 +154,7 @@ static LcipTensor *tensor_new(const LcipTensorSpec *spec, void *(*alloc)(gsize))
     g_free(tensor);
     return NULL;
   }
-  tensor->data = tensor->allocated;
+  tensor->stored = tensor->allocated;
   return tensor;
 }
 
@@ -178,7 +179,7 @@ LcipTensor *lcip_tensor_new_from_bytes(const LcipTensorSpec *spec, GBytes *bytes
     return NULL;
   }
   tensor->bytes = g_bytes_ref(bytes);
-  tensor->data = (const guint8 *)g_bytes_get_data(bytes, NULL) + offset;
+  tensor->stored = (const guint8 *)g_bytes_get_data(bytes, NULL) + offset;
   return tensor;
 }
 
@@ -201,6 +202,7 @@ void lcip_tensor_unref(LcipTensor *tensor) {
   if (atomic_fetch_sub_explicit(&tensor->refs, 1, memory_order_acq_rel) != 1)
     return;
   lcip_memory_free(tensor->allocated, tensor->size_bytes);
+  lcip_memory_free(atomic_load_explicit(&tensor->copy, memory_order_acquire), tensor->size_bytes);
   g_clear_pointer(&tensor->bytes, g_bytes_unref);
   g_free(atomic_load_explicit(&tensor->sha256, memory_order_acquire));
   g_free(tensor);
@@ -218,8 +220,38 @@ void lcip_tensor_set_shape(LcipTensor *tensor, const LcipShape *shape) {
   tensor->shape = *shape;
 }
 
+const void *lcip_tensor_get_stored(const LcipTensor *tensor) {
+  return tensor->stored;
+}
+
+static gboolean is_stored_aligned(const LcipTensor *tensor) {
+  return GPOINTER_TO_SIZE(tensor->stored) % MAX(lcip_type_size(tensor->spec.type), 1) == 0;
+}
+
+gboolean lcip_tensor_is_aligned(const LcipTensor *tensor) {
+  return is_stored_aligned(tensor) ||
+         atomic_load_explicit(&((LcipTensor *)tensor)->copy, memory_order_acquire);
+}
+
+/* Two threads may copy at once; the first one's is kept. Without memory for a copy the elements are
+ * read where they are, which the processors that LCIP runs on can do. */
+static const void *make_copy(LcipTensor *tensor) {
+  void *known = NULL, *copy = lcip_memory_alloc_full(tensor->size_bytes);
+  if (!copy)
+    return tensor->stored;
+  memcpy(copy, tensor->stored, tensor->size_bytes);
+  lcip_memory_drop_file_pages(tensor->stored, tensor->size_bytes);
+  if (atomic_compare_exchange_strong(&tensor->copy, &known, copy))
+    return copy;
+  lcip_memory_free(copy, tensor->size_bytes);
+  return known;
+}
+
 const void *lcip_tensor_get_data(const LcipTensor *tensor) {
-  return tensor->data;
+  if (is_stored_aligned(tensor))
+    return tensor->stored;
+  const void *copy = atomic_load_explicit(&((LcipTensor *)tensor)->copy, memory_order_acquire);
+  return copy ? copy : make_copy((LcipTensor *)tensor);
 }
 
 void *lcip_tensor_get_mutable(LcipTensor *tensor) {
@@ -240,7 +272,7 @@ const guint8 *lcip_tensor_get_sha256(LcipTensor *tensor) {
   g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
   const gsize piece = (gsize)1 << 30;
   for (gsize at = 0; at < tensor->size_bytes; at += piece)
-    g_checksum_update(checksum, (const guint8 *)tensor->data + at,
+    g_checksum_update(checksum, (const guint8 *)tensor->stored + at,
                       (gssize)MIN(piece, tensor->size_bytes - at));
   g_checksum_get_digest(checksum, digest, &n);
   /* Two threads may do this at once; the first one's is kept. */
@@ -252,12 +284,12 @@ const guint8 *lcip_tensor_get_sha256(LcipTensor *tensor) {
 
 LcipTensorView lcip_tensor_view(LcipTensor *tensor) {
   return (LcipTensorView){
-      .spec = tensor->spec, .shape = tensor->shape, .data = (void *)tensor->data};
+      .spec = tensor->spec, .shape = tensor->shape, .data = (void *)lcip_tensor_get_data(tensor)};
 }
 
 gint64 lcip_tensor_get_i64(const LcipTensor *tensor, gsize i) {
   if (tensor->spec.type == LCIP_TYPE_I32)
-    return ((const gint32 *)tensor->data)[i];
+    return ((const gint32 *)lcip_tensor_get_data(tensor))[i];
   g_return_val_if_fail(tensor->spec.type == LCIP_TYPE_I64, 0);
-  return ((const gint64 *)tensor->data)[i];
+  return ((const gint64 *)lcip_tensor_get_data(tensor))[i];
 }

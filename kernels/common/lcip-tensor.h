@@ -98,7 +98,8 @@ LcipTensor *lcip_tensor_new(const LcipTensorSpec *spec);
 /** lcip_tensor_new_from_data: copies @data, which must hold the spec's bytes. */
 LcipTensor *lcip_tensor_new_from_data(const LcipTensorSpec *spec, const void *data);
 /** lcip_tensor_new_from_bytes: borrows @offset of @bytes (a mapped file), keeping a reference. NULL
- * when the bytes are too few. Data may be unaligned to LCIP_TENSOR_ALIGN but is element-aligned. */
+ * when the bytes are too few. Elements that are not aligned there are copied when
+ * lcip_tensor_get_data() is first asked for them. */
 LcipTensor *lcip_tensor_new_from_bytes(const LcipTensorSpec *spec, GBytes *bytes, gsize offset);
 LcipTensor *lcip_tensor_new_i64(gsize n, const gint64 *values);
 LcipTensor *lcip_tensor_ref(LcipTensor *tensor);
@@ -112,7 +113,13 @@ const LcipTensorSpec *lcip_tensor_get_spec(const LcipTensor *tensor);
 const LcipShape *lcip_tensor_get_shape(const LcipTensor *tensor);
 /** lcip_tensor_set_shape: sets the actual shape; only before the tensor is shared. */
 void lcip_tensor_set_shape(LcipTensor *tensor, const LcipShape *shape);
+/** lcip_tensor_get_data: aligned to the elements. Any thread. */
 const void *lcip_tensor_get_data(const LcipTensor *tensor);
+/** lcip_tensor_get_stored: the bytes where they lie, perhaps not aligned; to be copied, or to tell
+ * tensors apart. */
+const void *lcip_tensor_get_stored(const LcipTensor *tensor);
+/** lcip_tensor_is_aligned: lcip_tensor_get_data() has nothing to copy any more. */
+gboolean lcip_tensor_is_aligned(const LcipTensor *tensor);
 /** lcip_tensor_get_mutable: only before the tensor is shared. */
 void *lcip_tensor_get_mutable(LcipTensor *tensor);
 gsize lcip_tensor_get_bytes(const LcipTensor *tensor);

@@ -1,10 +1,12 @@
 #include "config.h"
 #include "lcip-runtime.h"
+#include "lcip-memory.h"
 #include "lcip-remote-device.h"
 
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 /* LARGE_BUFFER_BYTES: buffers from here on are mapped apart, see lcip_runtime_compact_memory(). */
@@ -23,7 +25,14 @@ struct _LcipRuntime {
   /* under mutex */
   GHashTable *prepared; /* key text -> PreparedEntry */
   GHashTable *uploads;  /* key text -> LcipClUpload, weak */
+  GArray *copies;       /* Copy, those not in use */
 };
+
+/* Copy: memory for the weights of a step while they are prepared. */
+typedef struct {
+  guint8 *data;
+  gsize size_bytes;
+} Copy;
 
 /* Constants and attributes are kept, so that their addresses stand for their contents while the
  * entry lives. */
@@ -80,6 +89,7 @@ static LcipRuntime *runtime_new(void) {
   pthread_mutex_init(&runtime->mutex, NULL);
   runtime->prepared = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   runtime->uploads = g_hash_table_new(g_str_hash, g_str_equal);
+  runtime->copies = g_array_new(FALSE, FALSE, sizeof(Copy));
   return runtime;
 }
 
@@ -181,7 +191,7 @@ static char *prepared_key(const LcipKernel *kernel, const LcipStep *step,
   for (guint i = 0; i < step->n_inputs; i++) {
     key_add_spec(key, &step->inputs[i], formats->inputs[i]);
     if (step->constants && step->constants[i])
-      g_string_append_printf(key, "#%p", lcip_tensor_get_data(step->constants[i]));
+      g_string_append_printf(key, "#%p", lcip_tensor_get_stored(step->constants[i]));
   }
   for (guint i = 0; i < step->n_outputs; i++)
     key_add_spec(key, &step->outputs[i], formats->outputs[i]);
@@ -258,6 +268,91 @@ static LcipBlob *keep_prepared(LcipRuntime *runtime, const char *key, const Lcip
   return kept;
 }
 
+/* Weights of ONNX files are rarely aligned, and packing reads them once: so they are aligned in
+ * memory that the next step uses again, instead of in as much as they have. */
+
+static Copy take_copy(LcipRuntime *runtime, gsize size_bytes) {
+  Copy copy = {0};
+  pthread_mutex_lock(&runtime->mutex);
+  if (runtime->copies->len > 0) {
+    copy = g_array_index(runtime->copies, Copy, runtime->copies->len - 1);
+    g_array_set_size(runtime->copies, runtime->copies->len - 1);
+  }
+  pthread_mutex_unlock(&runtime->mutex);
+  if (copy.size_bytes >= size_bytes)
+    return copy;
+  lcip_memory_free(copy.data, copy.size_bytes);
+  copy.size_bytes = MAX(size_bytes, 2 * copy.size_bytes);
+  copy.data = lcip_memory_alloc(copy.size_bytes);
+  return copy;
+}
+
+static void give_copy(LcipRuntime *runtime, Copy copy) {
+  pthread_mutex_lock(&runtime->mutex);
+  g_array_append_val(runtime->copies, copy);
+  pthread_mutex_unlock(&runtime->mutex);
+}
+
+void lcip_runtime_trim_copies(LcipRuntime *runtime) {
+  pthread_mutex_lock(&runtime->mutex);
+  for (guint i = 0; i < runtime->copies->len; i++) {
+    const Copy *copy = &g_array_index(runtime->copies, Copy, i);
+    lcip_memory_free(copy->data, copy->size_bytes);
+  }
+  g_array_set_size(runtime->copies, 0);
+  pthread_mutex_unlock(&runtime->mutex);
+}
+
+/* Bytes of constant @i where only prepare() reads it and it has to be copied for that, else 0. */
+static gsize bytes_to_align(const LcipKernel *kernel, const LcipStep *step, guint i) {
+  const LcipTensor *constant = step->constants ? step->constants[i] : NULL;
+  if (!constant || i >= MIN(64, step->n_anchor_inputs) || !(kernel->prepared_inputs >> i & 1) ||
+      lcip_tensor_is_aligned(constant))
+    return 0;
+  return (lcip_tensor_get_bytes(constant) + LCIP_TENSOR_ALIGN - 1) / LCIP_TENSOR_ALIGN *
+         LCIP_TENSOR_ALIGN;
+}
+
+/* @constants: those of @step, the unaligned ones replaced by tensors in @copy. References. */
+static void align_constants(const LcipKernel *kernel, const LcipStep *step, const Copy *copy,
+                            LcipTensor **constants) {
+  gsize at = 0;
+  for (guint i = 0; i < step->n_inputs; i++) {
+    const gsize bytes = bytes_to_align(kernel, step, i);
+    constants[i] = step->constants[i];
+    if (bytes > 0) {
+      const gsize used = lcip_tensor_get_bytes(step->constants[i]);
+      memcpy(copy->data + at, lcip_tensor_get_stored(step->constants[i]), used);
+      g_autoptr(GBytes) borrowed = g_bytes_new_static(copy->data + at, used);
+      constants[i] =
+          lcip_tensor_new_from_bytes(lcip_tensor_get_spec(step->constants[i]), borrowed, 0);
+      at += bytes;
+    } else if (constants[i]) {
+      lcip_tensor_ref(constants[i]);
+    }
+  }
+}
+
+static gboolean prepare_aligned(LcipRuntime *runtime, const LcipKernel *kernel,
+                                const LcipStep *step, const LcipPortFormats *formats,
+                                LcipBlob **blob, GError **error) {
+  gsize size_bytes = 0;
+  for (guint i = 0; i < step->n_inputs; i++)
+    size_bytes += bytes_to_align(kernel, step, i);
+  Copy copy = size_bytes > 0 ? take_copy(runtime, size_bytes) : (Copy){0};
+  if (!copy.data) /* nothing to align, or no memory to do it in at once */
+    return kernel->prepare(step, formats, blob, error);
+  LcipTensor *constants[LCIP_MAX_PORTS];
+  LcipStep aligned = *step;
+  align_constants(kernel, step, &copy, constants);
+  aligned.constants = constants;
+  const gboolean ok = kernel->prepare(&aligned, formats, blob, error);
+  for (guint i = 0; i < step->n_inputs; i++)
+    g_clear_pointer(&constants[i], lcip_tensor_unref);
+  give_copy(runtime, copy);
+  return ok;
+}
+
 gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, const LcipStep *step,
                               const LcipPortFormats *formats, LcipBlob **blob, GError **error) {
   *blob = NULL;
@@ -267,7 +362,7 @@ gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, co
   *blob = find_prepared(runtime, key);
   if (*blob)
     return TRUE;
-  if (!kernel->prepare(step, formats, blob, error))
+  if (!prepare_aligned(runtime, kernel, step, formats, blob, error))
     return FALSE;
   if (*blob)
     *blob = keep_prepared(runtime, key, step, *blob);

@@ -37,6 +37,9 @@ const char *lcip_runtime_opencl_problem(LcipRuntime *runtime);
  * and TRUE for kernels without prepare. */
 gboolean lcip_runtime_prepare(LcipRuntime *runtime, const LcipKernel *kernel, const LcipStep *step,
                               const LcipPortFormats *formats, LcipBlob **blob, GError **error);
+/** lcip_runtime_trim_copies: after many calls of lcip_runtime_prepare(): frees the memory in which
+ * it aligned weights. */
+void lcip_runtime_trim_copies(LcipRuntime *runtime);
 /** lcip_runtime_compact_memory: for programs that change mappings while they run; call first in
  * main(). Keeps large buffers out of the C library's heap. glibc raises its limit for what it maps
  * apart to the largest buffer ever freed, so that arenas of retired plans end up in the heap and

@@ -56,7 +56,7 @@ void lcip_io_to_f32(LcipType type, const guint8 *source, float *target, gsize n)
 gboolean lcip_io_bools_ok(const guint8 *data, gsize n);
 
 /** lcip_io_tensor_from: a tensor of @spec at @offset of @bytes: borrowed where the elements are
- * aligned, copied where not. NULL when it does not fit or cannot be allocated. */
+ * aligned or many, copied where not. NULL when it does not fit or cannot be allocated. */
 LcipTensor *lcip_io_tensor_from(const LcipTensorSpec *spec, GBytes *bytes, gsize offset);
 
 /** lcip_io_clean_text: valid UTF-8 of characters that XML can hold; others become U+FFFD. @length

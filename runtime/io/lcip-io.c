@@ -279,6 +279,9 @@ gboolean lcip_io_bools_ok(const guint8 *data, gsize n) {
   return TRUE;
 }
 
+/* Fewer bytes that are not aligned are copied at once. */
+enum { MIN_BORROWED_BYTES = 4096 };
+
 LcipTensor *lcip_io_tensor_from(const LcipTensorSpec *spec, GBytes *bytes, gsize offset) {
   gsize available, needed;
   const guint8 *data = g_bytes_get_data(bytes, &available);
@@ -286,11 +289,10 @@ LcipTensor *lcip_io_tensor_from(const LcipTensorSpec *spec, GBytes *bytes, gsize
     return NULL;
   if (needed == 0)
     return lcip_tensor_new(spec);
-  if (GPOINTER_TO_SIZE(data + offset) % lcip_type_size(spec->type) == 0)
+  if (needed >= MIN_BORROWED_BYTES ||
+      GPOINTER_TO_SIZE(data + offset) % lcip_type_size(spec->type) == 0)
     return lcip_tensor_new_from_bytes(spec, bytes, offset);
-  LcipTensor *copy = lcip_tensor_new_from_data(spec, data + offset);
-  lcip_memory_drop_file_pages(data + offset, needed);
-  return copy;
+  return lcip_tensor_new_from_data(spec, data + offset);
 }
 
 /* ---- text ---- */

@@ -262,6 +262,6 @@ gboolean lcip_npy_write(const LcipTensor *tensor, const char *path, GError **err
                         found);
   }
   g_autofree char *header = make_header(descr, &spec.shape, &length);
-  const LcipIoChunk chunks[] = {{header, length}, {lcip_tensor_get_data(tensor), bytes}};
+  const LcipIoChunk chunks[] = {{header, length}, {lcip_tensor_get_stored(tensor), bytes}};
   return lcip_io_write(path, chunks, 2, error);
 }

@@ -359,7 +359,7 @@ static void layout_data(LcipWeightsImage *image, guint n, const char *const *key
       const gsize bytes = lcip_tensor_get_bytes(tensors[i]);
       g_string_append_c(text, ',');
       append_entry(text, keys[i], spec, offset, offset + bytes);
-      image->chunks[image->n_chunks++] = (LcipIoChunk){lcip_tensor_get_data(tensors[i]), bytes};
+      image->chunks[image->n_chunks++] = (LcipIoChunk){lcip_tensor_get_stored(tensors[i]), bytes};
       offset += bytes;
     }
   }

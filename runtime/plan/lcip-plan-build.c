@@ -503,7 +503,7 @@ typedef struct {
 static void drop_prepared(const LcipKernel *kernel, const LcipPlanWork *work) {
   for (guint i = 0; work->blob && i < MIN(64, work->step.n_anchor_inputs); i++)
     if (work->step.constants[i] && (kernel->prepared_inputs >> i & 1))
-      lcip_memory_drop_file_pages(lcip_tensor_get_data(work->step.constants[i]),
+      lcip_memory_drop_file_pages(lcip_tensor_get_stored(work->step.constants[i]),
                                   lcip_tensor_get_bytes(work->step.constants[i]));
 }
 
@@ -529,6 +529,7 @@ static gboolean prepare_all(LcipPlan *plan, GCancellable *cancellable, GError **
     return TRUE;
   g_autoptr(LcipTeam) team = lcip_team_new(0);
   lcip_team_run(team, plan->steps->len, prepare_step, (gpointer)&job);
+  lcip_runtime_trim_copies(lcip_runtime_get());
   gboolean ok = !g_cancellable_set_error_if_cancelled(cancellable, error);
   for (guint i = 0; i < plan->steps->len; i++) {
     if (!errors[i])

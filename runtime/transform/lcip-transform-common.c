@@ -9,7 +9,7 @@ static gboolean same_input(const LcipIr *ir, int a, int b) {
   const LcipTensor *x = a >= 0 ? lcip_ir_value(ir, a)->constant : NULL;
   const LcipTensor *y = b >= 0 ? lcip_ir_value(ir, b)->constant : NULL;
   /* The same constant of the document, not an equal one: weights are not compared. */
-  return x && y && lcip_tensor_get_data(x) == lcip_tensor_get_data(y) &&
+  return x && y && lcip_tensor_get_stored(x) == lcip_tensor_get_stored(y) &&
          lcip_tensor_spec_equal(lcip_tensor_get_spec(x), lcip_tensor_get_spec(y));
 }
 

@@ -88,7 +88,7 @@ static gboolean affine_of(Affine *affine, const LcipIr *ir, const LcipIrNode *no
 
 static LcipTensor *scaled_weights(const LcipTensor *weights, const Affine *affine) {
   const LcipTensorSpec *spec = lcip_tensor_get_spec(weights);
-  LcipTensor *scaled = lcip_tensor_new_from_data(spec, lcip_tensor_get_data(weights));
+  LcipTensor *scaled = lcip_tensor_new_from_data(spec, lcip_tensor_get_stored(weights));
   if (!scaled)
     return NULL;
   float *data = lcip_tensor_get_mutable(scaled);
