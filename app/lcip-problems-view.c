@@ -2,6 +2,10 @@
 
 #include "lcip-problems-view.h"
 
+#include "lcip-open-dims.h"
+
+#include <string.h>
+
 struct _LcipProblemsView {
   GtkWidget parent;
   /* template */
@@ -19,16 +23,26 @@ static void row_activated(LcipProblemsView *self, GtkListBoxRow *row) {
     g_signal_emit(self, activated_signal, 0, id);
 }
 
+static gboolean is_open_size(const LcipProblem *problem) {
+  return !problem->actor_id && strstr(problem->message, LCIP_OPEN_SIZE_WORDS);
+}
+
+static char *row_text(const LcipProblem *problem, gboolean sizes_open) {
+  if (sizes_open && is_open_size(problem))
+    return g_strdup_printf("%s; choose this line to set it", problem->message);
+  return problem->severity == LCIP_PROBLEM_ERROR && problem->actor_id &&
+                 !strstr(problem->message, problem->actor_id)
+             ? g_strdup_printf("%s: %s", problem->actor_id, problem->message)
+             : g_strdup(problem->message);
+}
+
 static GtkWidget *row_new(const LcipProblem *problem, gboolean sizes_open) {
   gboolean is_error = problem->severity == LCIP_PROBLEM_ERROR;
   GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 10);
   GtkWidget *icon =
       gtk_image_new_from_icon_name(is_error ? "dialog-error-symbolic" : "dialog-warning-symbolic");
   GtkWidget *label = gtk_label_new(NULL), *row = gtk_list_box_row_new();
-  g_autofree char *text =
-      is_error && problem->actor_id && !strstr(problem->message, problem->actor_id)
-          ? g_strdup_printf("%s: %s", problem->actor_id, problem->message)
-          : g_strdup(problem->message);
+  g_autofree char *text = row_text(problem, sizes_open);
   gtk_label_set_text(GTK_LABEL(label), text);
   gtk_label_set_wrap(GTK_LABEL(label), TRUE);
   gtk_label_set_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR);
@@ -40,7 +54,9 @@ static GtkWidget *row_new(const LcipProblem *problem, gboolean sizes_open) {
   gtk_box_append(GTK_BOX(box), icon);
   gtk_box_append(GTK_BOX(box), label);
   gtk_list_box_row_set_child(GTK_LIST_BOX_ROW(row), box);
-  const char *leads_to = problem->actor_id ? problem->actor_id : sizes_open ? "" : NULL;
+  const char *leads_to = problem->actor_id                     ? problem->actor_id
+                         : sizes_open && is_open_size(problem) ? ""
+                                                               : NULL;
   gtk_list_box_row_set_activatable(GTK_LIST_BOX_ROW(row), leads_to != NULL);
   if (leads_to)
     gtk_widget_set_tooltip_text(row, *leads_to ? "Show the Actor" : "Set the Sizes of the Inputs");

@@ -129,7 +129,7 @@ static void test_problems(void) {
   g_autoptr(LcipAnalysis) analysis = lcip_analyse(graph, NULL, NULL, problems);
   g_assert_nonnull(analysis);
   assert_problem(problems, "odd: operator Frobnicate: LCIP has no such operator");
-  assert_problem(problems, "--input-shape x=");
+  assert_problem(problems, "input x: the model leaves its size open");
   assert_problem(problems, "lonely: Relu: input X: expected a tensor, found none");
 }
 

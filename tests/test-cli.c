@@ -395,6 +395,24 @@ static void test_open_sizes(void) {
   assert_usage(lcip_test_command("run", open, "--input-shape", "x=2,4,8,6", NULL), "does not fit");
 }
 
+/* A graph with open sizes is a good one: it is checked with those that are given or likely. */
+static void test_validate_open_sizes(void) {
+  g_autofree char *batch = open_graph("batch.xml", lcip_shape(4, -1, 3, 5, 7));
+  g_autofree char *open = open_graph("open.xml", lcip_shape(4, -1, 3, -1, -1));
+  g_autoptr(LcipTestOutput) one = lcip_test_command("validate", batch, NULL);
+  g_assert_cmpint(one->exit_code, ==, 0);
+  g_assert_cmpstr(one->err, ==, "");
+  g_autoptr(LcipTestOutput) guessed = lcip_test_command("validate", open, NULL);
+  g_assert_cmpint(guessed->exit_code, ==, 0);
+  g_assert_nonnull(strstr(guessed->err, "give sizes, such as --input-shape x=1,3,"));
+  g_autoptr(LcipTestOutput) given =
+      lcip_test_command("validate", open, "--input-shape", "x=2,3,8,6", NULL);
+  g_assert_cmpint(given->exit_code, ==, 0);
+  g_assert_cmpstr(given->err, ==, "");
+  assert_usage(lcip_test_command("validate", open, "--input-shape", "x=2,4,8,6", NULL),
+               "does not fit");
+}
+
 /* What is given by --input needs no --input-shape. */
 static void test_sizes_of_tensor(void) {
   g_autofree char *open = open_graph("tensor.xml", lcip_shape(4, -1, 3, -1, -1));
@@ -551,6 +569,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/operator-page", test_operator_page);
   g_test_add_func("/cli/operators", test_operators);
   g_test_add_func("/cli/open-sizes", test_open_sizes);
+  g_test_add_func("/cli/validate-open-sizes", test_validate_open_sizes);
   g_test_add_func("/cli/sizes-of-tensor", test_sizes_of_tensor);
   g_test_add_func("/cli/json/devices", test_json_devices);
   g_test_add_func("/cli/json/info", test_json_info);

@@ -134,17 +134,6 @@ static const LcipProblem *lane_problem(void) {
   return NULL;
 }
 
-/* Some label below @widget has @part in it. */
-static gboolean has_label(GtkWidget *widget, const char *part) {
-  if (GTK_IS_LABEL(widget) && strstr(gtk_label_get_text(GTK_LABEL(widget)), part))
-    return TRUE;
-  for (GtkWidget *child = gtk_widget_get_first_child(widget); child;
-       child = gtk_widget_get_next_sibling(child))
-    if (has_label(child, part))
-      return TRUE;
-  return FALSE;
-}
-
 static gboolean inspector_tells(void) {
   return has_label(GTK_WIDGET(window->inspector), " is offline: ");
 }

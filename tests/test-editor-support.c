@@ -1,6 +1,8 @@
 #include "config.h"
 #include "test-editor.h"
 
+#include <string.h>
+
 #define DEADLINE_SECONDS 120
 
 LcipApplication *application;
@@ -115,6 +117,16 @@ gboolean is_stopped(void) {
 
 const char *label_of_actor(const char *id) {
   return lcip_actor_widget_get_label(LCIP_ACTOR_WIDGET(lcip_canvas_get_actor(canvas, id)));
+}
+
+gboolean has_label(GtkWidget *widget, const char *part) {
+  if (GTK_IS_LABEL(widget) && strstr(gtk_label_get_text(GTK_LABEL(widget)), part))
+    return TRUE;
+  for (GtkWidget *child = gtk_widget_get_first_child(widget); child;
+       child = gtk_widget_get_next_sibling(child))
+    if (has_label(child, part))
+      return TRUE;
+  return FALSE;
 }
 
 void take_picture(GtkWidget *widget, const char *name) {

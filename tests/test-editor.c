@@ -312,6 +312,10 @@ static void test_input_sizes(void) {
   answer_dialog("later");
   wait_until(no_dialog, "the question to close");
   g_assert_null(lcip_document_undo_label(lcip_session_get_document(session)));
+  /* Said as it is done here, and not as on the command line. */
+  g_assert_true(has_label(GTK_WIDGET(window->problems),
+                          "input x: the model leaves its size open; choose this line to set it"));
+  g_assert_false(has_label(GTK_WIDGET(window), "--input-shape"));
   g_signal_emit_by_name(window->problems, "activated", "");
   wait_until(dialog_is_open, "the question about sizes, again");
   answer_dialog("use");

@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-analysis.h"
+#include "lcip-open-dims.h"
 #include "lcip-rates.h"
 #include "lcip-reference.h"
 
@@ -216,9 +217,7 @@ static void settle_graph_inputs(Analyser *a) {
     const LcipGraphPort *port = a->graph->inputs->pdata[i];
     a->analysis->graph_inputs[i] = graph_input_spec(a, i);
     if (a->analysis->graph_inputs[i].type == LCIP_TYPE_NONE)
-      problem(a, -1,
-              "input %s: its shape has unknown dimensions; give it with --input-shape %s=...",
-              port->name, port->name);
+      problem(a, -1, "input %s: " LCIP_OPEN_SIZE_WORDS, port->name);
   }
 }
 

@@ -66,7 +66,7 @@ static gboolean is_batch(const LcipGraph *graph, const LcipOpenDim *dim) {
   return dim->dim == 0 && port->spec.shape.rank > 1;
 }
 
-static void settle_batches(LcipGraph *graph) {
+void lcip_cli_settle_batches(LcipGraph *graph) {
   g_autoptr(GArray) open = lcip_graph_open_dims(graph);
   for (guint i = open->len; i-- > 0;) {
     LcipOpenDim *dim = &g_array_index(open, LcipOpenDim, i);
@@ -120,7 +120,7 @@ gboolean lcip_cli_settle_shapes(LcipGraph *graph, char **arguments, const LcipCl
     if (!lcip_cli_settle_shape(graph, arguments[i], error))
       return FALSE;
   settle_from_tensors(graph, inputs);
-  settle_batches(graph);
+  lcip_cli_settle_batches(graph);
   g_autofree char *open = lcip_cli_open_sizes(graph);
   if (!open)
     return TRUE;

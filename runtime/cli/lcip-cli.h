@@ -119,6 +119,8 @@ gboolean lcip_cli_parse_shape(const LcipGraph *graph, const char *argument, guin
 
 /** lcip_cli_settle_shape: one --input-shape. */
 gboolean lcip_cli_settle_shape(LcipGraph *graph, const char *argument, GError **error);
+/** lcip_cli_settle_batches: open batches become 1. */
+void lcip_cli_settle_batches(LcipGraph *graph);
 /** lcip_cli_settle_shapes: sizes that the graph leaves open: as --input-shape (@arguments) says, as
  * the tensors of @inputs (may be NULL) are, 1 for a batch; all others are asked for in one error.
  */

@@ -7,6 +7,10 @@ G_BEGIN_DECLS
 /* Sizes that a model leaves open. LCIP plans memory for fixed sizes, so each is settled once: by
  * the editor's dialog or by --input-shape, with the suggestion made here as a start. */
 
+/** LCIP_OPEN_SIZE_WORDS: in the problem of an input with open sizes; whoever shows it adds how they
+ * are given there. */
+#define LCIP_OPEN_SIZE_WORDS "the model leaves its size open"
+
 /** LcipOpenDim: one size to be settled: @name, wherever the graph names it, or, where it has none
  * (NULL), dimension @dim of input @input. @input and @dim are of its first place. @size: the
  * suggestion. */
