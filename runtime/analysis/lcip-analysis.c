@@ -267,14 +267,14 @@ static gboolean gather_inputs(Analyser *a, int index) {
   return known;
 }
 
+/* Of inputs that the operator has: lcip_step_infer() says when there are more. */
 static gboolean shape_ports_constant(Analyser *a, const LcipStep *step, int index) {
-  for (guint p = 0; p < step->n_inputs; p++) {
-    const guint port = MIN(p, step->op->n_inputs - 1);
-    if (!(step->op->inputs[port].flags & LCIP_PORT_SHAPE) || !lcip_step_has_input(step, p) ||
+  for (guint p = 0; p < MIN(step->n_inputs, step->op->n_inputs); p++) {
+    if (!(step->op->inputs[p].flags & LCIP_PORT_SHAPE) || !lcip_step_has_input(step, p) ||
         step->constants[p])
       continue;
     problem(a, index, "input %s: expected a value known before the run, found a computed one",
-            step->op->inputs[port].name);
+            step->op->inputs[p].name);
     return FALSE;
   }
   return TRUE;
