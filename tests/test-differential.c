@@ -1,6 +1,9 @@
 #include "config.h"
 #include "lcip-plan.h"
+#include "lcip-keys.h"
 #include "lcip-run.h"
+#include "lcip-test-home.h"
+#include "lcip-test-worker.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +13,10 @@
  * A failure prints its seed and the graph; LCIP_DIFFERENTIAL_SEED repeats one graph,
  * LCIP_DIFFERENTIAL_ROUNDS makes more of them than the suite does. */
 
+void add_odd_tests(void); /* test-differential-odd.c */
+
 #define N_ROUNDS 400
+#define N_REMOTE_ROUNDS 60
 #define N_INPUTS 2
 #define TOLERANCE 2e-3f
 
@@ -29,11 +35,13 @@ typedef struct {
   LcipTensor *constant;
 } Operand;
 
-/* @reduced: the inputs given are smaller than what the plan is made for. @lines: the graph in
- * words. @outputs: the value behind each graph output. */
+/* @worker: a device of a worker, for a lane more, or NULL. @reduced: the inputs given are smaller
+ * than what the plan is made for. @lines: the graph in words. @outputs: the value behind each graph
+ * output. */
 typedef struct {
   guint32 seed;
   GRand *rand;
+  const char *worker;
   gboolean reduced;
   LcipGraph *graph;
   GPtrArray *lanes;
@@ -417,7 +425,7 @@ static gboolean have_opencl(void) {
   return FALSE;
 }
 
-static void add_lanes(Maker *m) {
+static void add_local_lanes(Maker *m) {
   add_lane(m, "CPU", LCIP_LANE_CPU, (guint)below(m, 3) + 1);
   if (below(m, 2))
     add_lane(m, "CPU 2", LCIP_LANE_CPU, 1);
@@ -428,8 +436,23 @@ static void add_lanes(Maker *m) {
     add_lane(m, "CL 2", LCIP_LANE_OPENCL, 0);
 }
 
+static void add_lanes(Maker *m) {
+  add_local_lanes(m);
+  if (!m->worker)
+    return;
+  lcip_graph_add_lane(m->graph, "Desk", LCIP_LANE_REMOTE, 0, m->worker);
+  g_ptr_array_add(m->lanes, (gpointer) "Desk");
+}
+
 static void value_clear(gpointer data) {
   g_clear_pointer(&((Value *)data)->tensor, lcip_tensor_unref);
+}
+
+static gboolean can_run(Maker *m, int actor, const LcipLane *lane) {
+  const gboolean is_remote_opencl =
+      lane->kind == LCIP_LANE_REMOTE && strstr(m->worker, "/opencl") != NULL;
+  return lcip_lane_can_run(m->graph, actor, lane->kind, NULL) &&
+         (!is_remote_opencl || lcip_lane_can_run(m->graph, actor, LCIP_LANE_OPENCL, NULL));
 }
 
 /* What OpenCL has no kernel for goes to the CPU. */
@@ -437,7 +460,7 @@ static void settle_lanes(Maker *m) {
   LcipMapping *mapping = lcip_graph_find_mapping(m->graph, NULL);
   for (int i = 0; i < (int)m->graph->actors->len; i++) {
     const char *lane = lcip_graph_lane_of(m->graph, mapping, i);
-    if (lcip_lane_can_run(m->graph, i, lcip_graph_find_lane(m->graph, lane)->kind, NULL))
+    if (can_run(m, i, lcip_graph_find_lane(m->graph, lane)))
       continue;
     lcip_mapping_assign(mapping, lcip_graph_actor(m->graph, i)->id, "CPU");
     g_string_append_printf(m->lines, "a%d is on CPU\n", i);
@@ -478,7 +501,11 @@ typedef struct {
   Maker *maker;
   guint64 n_frames;
   char *problem; /* the first difference; only the sink thread's until the run is over */
+  char *lost;    /* why the worker's lane went offline; only that lane's until the run is over */
 } Comparison;
+
+/* How often a worker was ready, in all rounds. */
+static _Atomic guint n_ready;
 
 static char *compare(const LcipTensor *found, const LcipTensor *expected) {
   const LcipShape *shape = lcip_tensor_get_shape(expected);
@@ -512,6 +539,15 @@ static void on_frame(const LcipFrame *frame, gpointer data) {
   }
 }
 
+/* A machine that is too busy to be heard is no mistake, and the frames are right all the same. */
+static void on_lane(LcipPlan *plan, guint lane, const LcipLinkStatus *status, gpointer data) {
+  Comparison *comparison = data;
+  if (status->state == LCIP_LINK_READY)
+    n_ready++;
+  else if (!comparison->lost && !strstr(status->reason, "nothing heard"))
+    comparison->lost = g_strdup(status->reason);
+}
+
 static void describe_steps(GString *lines, const LcipPlan *plan) {
   for (guint i = 0; i < lcip_plan_n_steps(plan); i++) {
     const LcipPlanStep *step = lcip_plan_step(plan, i);
@@ -529,19 +565,22 @@ static void run_plan(Maker *m, LcipPlan *plan) {
   const LcipRunOptions options = {.inputs = inputs,
                                   .n_frames = 1 + (guint)below(m, 6),
                                   .frames_in_flight = (guint)below(m, 4),
-                                  .streams = (guint)below(m, 3),
+                                  .streams = m->worker ? 1 : (guint)below(m, 3),
                                   .profile = below(m, 2),
                                   .frame_func = on_frame,
+                                  .lane_func = on_lane,
                                   .frame_data = &comparison};
-  g_autoptr(LcipRun) run = lcip_run_start(plan, &options, &error);
+  LcipRun *run = lcip_run_start(plan, &options, &error);
   if (run)
     lcip_run_wait(run, &error);
-  if (!error && !comparison.problem && comparison.n_frames == options.n_frames)
+  g_clear_pointer(&run, lcip_run_unref);
+  if (!error && !comparison.problem && !comparison.lost && comparison.n_frames == options.n_frames)
     return;
   describe_steps(m->lines, plan);
   g_error("seed %u%s: %s\n%s", m->seed, m->reduced ? ", smaller inputs" : "",
           error                ? error->message
           : comparison.problem ? comparison.problem
+          : comparison.lost    ? comparison.lost
                                : "frames are missing",
           m->lines->str);
 }
@@ -560,14 +599,14 @@ static GPtrArray *some_actors(Maker *m) {
 static const char *const *some_families(Maker *m) {
   static const char *const lists[][2] = {{"reference", NULL}, {"openblas", NULL}};
   const guint list = (guint)below(m, 8);
-  if (list >= G_N_ELEMENTS(lists) || strstr(m->lanes->pdata[m->lanes->len - 1], "CL"))
+  if (list >= G_N_ELEMENTS(lists) || m->worker || strstr(m->lanes->pdata[m->lanes->len - 1], "CL"))
     return NULL;
   return lists[list];
 }
 
-static void check_seed(guint32 seed) {
+static void check_seed(guint32 seed, const char *worker) {
   g_autoptr(GError) error = NULL;
-  Maker m = {.seed = seed, .rand = g_rand_new_with_seed(seed)};
+  Maker m = {.seed = seed, .rand = g_rand_new_with_seed(seed), .worker = worker};
   m.reduced = below(&m, 4) == 0;
   make_graph(&m);
   g_autoptr(GPtrArray) keep = some_actors(&m);
@@ -580,180 +619,45 @@ static void check_seed(guint32 seed) {
   maker_clear(&m);
 }
 
-static void test_random(void) {
+static void check_seeds(guint n_rounds, const char *const *workers, guint n_workers) {
   const char *one = g_getenv("LCIP_DIFFERENTIAL_SEED"),
              *more = g_getenv("LCIP_DIFFERENTIAL_ROUNDS");
-  if (one) {
-    check_seed((guint32)g_ascii_strtoull(one, NULL, 10));
+  const guint32 first = one ? (guint32)g_ascii_strtoull(one, NULL, 10) : (guint32)g_test_rand_int();
+  const guint n = one ? 1 : more ? (guint)g_ascii_strtoull(more, NULL, 10) : n_rounds;
+  g_test_message("seeds %u to %u", first, first + n - 1);
+  for (guint i = 0; i < n; i++) /* the worker's device is the seed's too */
+    check_seed(first + i, n_workers ? workers[(first + i) % n_workers] : NULL);
+}
+
+static void test_random(void) {
+  check_seeds(N_ROUNDS, NULL, 0);
+}
+
+/* The same with parts of the graph on a worker, its CPU or OpenCL device. */
+static void test_remote(void) {
+  g_auto(LcipIdentity) identity = {0};
+  g_autoptr(GError) error = NULL;
+  if (!lcip_identity_load(&identity, &error) || !g_getenv("LCIP_CLI")) {
+    g_test_skip(error ? error->message : "LCIP_CLI is not set");
     return;
   }
-  const guint32 first = (guint32)g_test_rand_int();
-  const guint n = more ? (guint)g_ascii_strtoull(more, NULL, 10) : N_ROUNDS;
-  g_test_message("seeds %u to %u", first, first + n - 1);
-  for (guint i = 0; i < n; i++)
-    check_seed(first + i);
-}
-
-/* ---- odd graphs ---- */
-
-typedef struct {
-  guint n_frames;
-  GPtrArray *tensors; /* of the last frame */
-} Delivery;
-
-static void keep_frame(const LcipFrame *frame, gpointer data) {
-  Delivery *delivery = data;
-  delivery->n_frames++;
-  g_ptr_array_set_size(delivery->tensors, 0);
-  for (guint i = 0; i < frame->n_values; i++)
-    g_ptr_array_add(delivery->tensors, lcip_tensor_ref(frame->values[i].tensor));
-}
-
-/* Two frames; what comes out, or NULL with @error. @x0, @x1 may be NULL. */
-static GPtrArray *run_graph(LcipGraph *graph, const LcipPlanOptions *options, LcipTensor *x0,
-                            LcipTensor *x1, GError **error) {
-  g_autoptr(GHashTable) inputs = g_hash_table_new(g_str_hash, g_str_equal);
-  g_autoptr(LcipPlan) plan = lcip_plan_new(graph, options, NULL, NULL, error);
-  if (!plan)
-    return NULL;
-  if (x0)
-    g_hash_table_insert(inputs, (gpointer) "x0", x0);
-  if (x1)
-    g_hash_table_insert(inputs, (gpointer) "x1", x1);
-  Delivery delivery = {.tensors =
-                           g_ptr_array_new_with_free_func((GDestroyNotify)lcip_tensor_unref)};
-  const LcipRunOptions run_options = {
-      .inputs = inputs, .n_frames = 2, .frame_func = keep_frame, .frame_data = &delivery};
-  g_autoptr(LcipRun) run = lcip_run_start(plan, &run_options, error);
-  if (run && lcip_run_wait(run, error) && delivery.n_frames == 2)
-    return delivery.tensors;
-  g_ptr_array_unref(delivery.tensors);
-  return NULL;
-}
-
-static LcipTensor *ones(LcipShape shape) {
-  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, shape);
-  LcipTensor *tensor = lcip_tensor_new(&spec);
-  float *data = lcip_tensor_get_mutable(tensor);
-  for (gint64 i = 0; i < lcip_shape_count(&shape); i++)
-    data[i] = 1;
-  return tensor;
-}
-
-static void graph_input(LcipGraph *graph, const char *name, LcipShape shape) {
-  lcip_graph_add_input(graph, name, name, lcip_tensor_spec(LCIP_TYPE_F32, shape));
-}
-
-static void graph_output(LcipGraph *graph, const char *name, int actor, guint port) {
-  const int output = lcip_graph_add_output(graph, name, name, (LcipTensorSpec){0});
-  lcip_graph_add_edge(graph, (LcipEdge){actor, port, LCIP_NO_ACTOR, (guint)output, 0});
-}
-
-static int graph_actor(LcipGraph *graph, const char *op, guint n_inputs, int from, guint port) {
-  g_autofree char *id = g_strdup_printf("a%u", graph->actors->len);
-  const int actor = lcip_graph_add_actor(graph, lcip_actor_new(id, "", "", op, n_inputs, 1));
-  lcip_graph_add_edge(graph, (LcipEdge){from, port, actor, 0, 0});
-  return actor;
-}
-
-/* A graph of no actors: its input, of a shape that the caller settles, is its output. */
-static void test_no_actors(void) {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(LcipGraph) graph = lcip_graph_new();
-  g_autoptr(GHashTable) shapes = g_hash_table_new(g_str_hash, g_str_equal);
-  LcipShape shape = lcip_shape(3, 2, 5, 3);
-  g_autoptr(LcipTensor) x = ones(shape);
-  graph_input(graph, "x0", lcip_shape(3, 2, -1, 3));
-  graph_output(graph, "y", LCIP_NO_ACTOR, 0);
-  lcip_graph_ensure_defaults(graph);
-  g_hash_table_insert(shapes, (gpointer) "x0", &shape);
-  g_autoptr(GPtrArray) out =
-      run_graph(graph, &(LcipPlanOptions){.input_shapes = shapes}, x, NULL, &error);
-  g_assert_no_error(error);
-  g_assert_true(lcip_shape_equal(lcip_tensor_get_shape(out->pdata[0]), &shape));
-}
-
-/* One value behind hundreds of readers and outputs, some of one name. */
-static void test_fan_out(void) {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(LcipGraph) graph = lcip_graph_new();
-  g_autoptr(LcipTensor) x = ones(lcip_shape(2, 1, 7));
-  graph_input(graph, "x0", lcip_shape(2, 1, 7));
-  lcip_graph_add_lane(graph, "CPU", LCIP_LANE_CPU, 1, NULL);
-  lcip_graph_add_lane(graph, "CPU 2", LCIP_LANE_CPU, 1, NULL);
-  lcip_graph_ensure_defaults(graph);
-  LcipMapping *mapping = lcip_graph_find_mapping(graph, NULL);
-  const int hub = graph_actor(graph, "Relu", 1, LCIP_NO_ACTOR, 0);
-  for (int i = 0; i < 300; i++) {
-    const int reader = graph_actor(graph, i % 3 ? "Neg" : "Identity", 1, hub, 0);
-    lcip_mapping_assign(mapping, lcip_graph_actor(graph, reader)->id, i % 2 ? "CPU" : "CPU 2");
-    graph_output(graph, i % 5 ? "y" : "z", i % 7 ? reader : hub, 0);
-  }
-  g_autoptr(GPtrArray) out = run_graph(graph, &(LcipPlanOptions){0}, x, NULL, &error);
-  g_assert_no_error(error);
-  g_assert_cmpuint(out->len, ==, 300);
-  for (int i = 0; i < 300; i++) {
-    const float *y = lcip_tensor_get_data(out->pdata[i]);
-    g_assert_cmpfloat(y[6], ==, i % 7 && i % 3 ? -1 : 1);
-  }
-}
-
-/* Operands planned with equal shapes of which one is smaller in the frame: no fused or in-place
- * addition can do that, and must say so. */
-static void test_unequal_operands(void) {
-  g_autoptr(LcipTensor) large = ones(lcip_shape(4, 1, 4, 6, 6));
-  g_autoptr(LcipTensor) small = ones(lcip_shape(4, 1, 4, 1, 1));
-  for (int swap = 0; swap < 2; swap++) {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(LcipGraph) graph = lcip_graph_new();
-    graph_input(graph, "x0", lcip_shape(4, 1, 4, 6, 6));
-    graph_input(graph, "x1", lcip_shape(4, 1, 4, 6, 6));
-    lcip_graph_ensure_defaults(graph);
-    const int first = graph_actor(graph, "Sigmoid", 1, LCIP_NO_ACTOR, 0);
-    const int sum = graph_actor(graph, "Add", 2, first, 0);
-    lcip_graph_add_edge(graph, (LcipEdge){LCIP_NO_ACTOR, 1, sum, 1, 0});
-    graph_output(graph, "y", graph_actor(graph, "Neg", 1, sum, 0), 0);
-    const LcipPlanOptions options = {.pinned = swap};
-    g_autoptr(GPtrArray) out =
-        run_graph(graph, &options, swap ? small : large, swap ? large : small, &error);
-    g_assert_null(out);
-    g_assert_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED);
-  }
-}
-
-/* Views of an input that is smaller than planned: one that changes no shape has the frame's, and
- * one that does can't have any. */
-static void test_views_of_less(void) {
-  g_autoptr(LcipTensor) small = ones(lcip_shape(2, 2, 3));
-  for (int reshape = 0; reshape < 2; reshape++) {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(LcipGraph) graph = lcip_graph_new();
-    graph_input(graph, "x0", lcip_shape(2, 4, 6));
-    lcip_graph_ensure_defaults(graph);
-    const int view =
-        graph_actor(graph, reshape ? "Unsqueeze" : "Identity", reshape ? 2 : 1, LCIP_NO_ACTOR, 0);
-    g_autoptr(LcipTensor) axes = lcip_tensor_new_i64(1, (const gint64[]){0});
-    if (reshape)
-      lcip_actor_set_constant(lcip_graph_actor(graph, view), 1, axes, "k");
-    graph_output(graph, "y", view, 0);
-    g_autoptr(GPtrArray) out = run_graph(graph, &(LcipPlanOptions){0}, small, NULL, &error);
-    if (reshape) {
-      g_assert_null(out);
-      g_assert_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED);
-      continue;
-    }
-    g_assert_no_error(error);
-    g_assert_true(
-        lcip_shape_equal(lcip_tensor_get_shape(out->pdata[0]), lcip_tensor_get_shape(small)));
-  }
+  LcipTestWorker worker = lcip_test_worker_start("tcp://127.0.0.1:*");
+  g_autofree char *cpu = g_strconcat(worker.address, "/cpu?deadline=60s", NULL);
+  g_autofree char *opencl = g_strconcat(worker.address, "/opencl:0?deadline=60s", NULL);
+  const char *const workers[] = {cpu, opencl};
+  check_seeds(N_REMOTE_ROUNDS, workers, have_opencl() ? 2 : 1);
+  g_test_message("a worker was ready %u times", n_ready);
+  g_assert_true(n_ready > 0 || g_getenv("LCIP_DIFFERENTIAL_SEED"));
+  lcip_test_worker_end(&worker);
 }
 
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
-  g_test_add_func("/differential/no-actors", test_no_actors);
-  g_test_add_func("/differential/fan-out", test_fan_out);
-  g_test_add_func("/differential/unequal-operands", test_unequal_operands);
-  g_test_add_func("/differential/views-of-less", test_views_of_less);
+  g_autofree char *home = lcip_test_make_home();
+  add_odd_tests();
   g_test_add_func("/differential/random", test_random);
-  return g_test_run();
+  g_test_add_func("/differential/remote", test_remote);
+  const int failed = g_test_run();
+  lcip_test_remove_home(home);
+  return failed;
 }

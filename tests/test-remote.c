@@ -78,6 +78,67 @@ static void test_f16(void) {
   frames_clear(&frames[1]);
 }
 
+static void assert_close(LcipTensor *a, LcipTensor *b) {
+  const float *x = lcip_tensor_get_data(a), *y = lcip_tensor_get_data(b);
+  float most = 0;
+  g_assert_cmpuint(lcip_tensor_get_bytes(a), ==, lcip_tensor_get_bytes(b));
+  for (gint64 i = 0; i < lcip_shape_count(lcip_tensor_get_shape(a)); i++)
+    most = MAX(most, ABS(y[i]));
+  for (gint64 i = 0; i < lcip_shape_count(lcip_tensor_get_shape(a)); i++)
+    g_assert_cmpfloat(ABS(x[i] - y[i]), <=, 1e-4f * most);
+}
+
+/* Not bit for bit the CPU's: it has kernels of its own. */
+static void test_opencl(void) {
+  const LcipDevice *device = lcip_runtime_first_device(lcip_runtime_get(), LCIP_LANE_OPENCL);
+  const LcipWorkerLimits limits = {0};
+  if (!device) {
+    g_test_skip(lcip_runtime_opencl_problem(lcip_runtime_get()));
+    return;
+  }
+  g_autoptr(Worker) worker = worker_start(&limits);
+  g_autoptr(LcipGraph) graph = make_graph(6);
+  g_autofree char *id = g_strdup_printf("%s/%s", worker->address, device->id);
+  g_autofree char *line = g_strdup_printf("on %s", device->id);
+  const char *const devices[] = {id, worker->address};
+  const guint n = 20;
+  Frames frames[2];
+  for (guint k = 0; k < 2; k++) {
+    frames_init(&frames[k]);
+    g_autoptr(LcipPlan) plan = make_plan(graph, "split", devices[k]);
+    g_autoptr(LcipRun) run = start_run(plan, &frames[k]);
+    for (guint i = 0; i < n; i++)
+      push(run, i);
+    wait_for_results(run, n);
+    finish(run);
+    g_assert_cmpuint(frames[k].reasons->len, ==, 0);
+    g_assert_cmpuint(frames[k].outputs->len, ==, n);
+  }
+  wait_for_line(worker, line);
+  for (guint i = 0; i < n; i++)
+    assert_close(frames[0].outputs->pdata[i], frames[1].outputs->pdata[i]);
+  frames_clear(&frames[0]);
+  frames_clear(&frames[1]);
+}
+
+/* One that the worker does not have: said, and computed here. */
+static void test_no_such_device(void) {
+  const LcipWorkerLimits limits = {0};
+  g_autoptr(Worker) worker = worker_start(&limits);
+  g_autoptr(LcipGraph) graph = make_graph(4);
+  g_autofree char *id = g_strconcat(worker->address, "/opencl:77", NULL);
+  g_auto(Frames) frames;
+  frames_init(&frames);
+  g_autoptr(LcipPlan) plan = make_plan(graph, "split", id);
+  g_autoptr(LcipRun) run = start_run(plan, &frames);
+  wait_for_lane(&frames, 0, 1);
+  for (guint i = 0; i < 5; i++)
+    push(run, i);
+  finish(run);
+  g_assert_nonnull(strstr(frames.reasons->pdata[0], "opencl:77"));
+  check_frames(graph, &frames, 5);
+}
+
 /* CPU, worker, CPU, worker: two sessions of one lane. */
 static void test_two_parts(void) {
   const LcipWorkerLimits limits = {0};
@@ -146,6 +207,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/remote/same-bits", test_same_bits);
   g_test_add_func("/remote/removed-actors", test_removed_actors);
   g_test_add_func("/remote/f16", test_f16);
+  g_test_add_func("/remote/opencl", test_opencl);
+  g_test_add_func("/remote/no-such-device", test_no_such_device);
   g_test_add_func("/remote/two-parts", test_two_parts);
   g_test_add_func("/remote/profile", test_profile);
   g_test_add_func("/remote/two-clients", test_two_clients);

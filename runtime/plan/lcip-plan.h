@@ -21,7 +21,8 @@ typedef struct _LcipPlan LcipPlan;
  * @pinned: reference kernels' order kept: no fusion across what a mapping could split, so that two
  *   mappings with kernels of equal numerics give equal bits; and no Winograd kernel, unless an
  *   actor's pin names it.
- * @keep: array of char* actor ids whose outputs must not be fused away (feature-map preview).
+ * @keep: array of char* actor ids whose outputs must not be fused away (feature-map preview);
+ *   those on remote lanes are not kept.
  * @threads: overrides every CPU lane's; 0 for as written.
  * @direct: no Winograd convolution: sums of the products that the operators define, in any order.
  * @winograd_budget_bytes: most that Winograd's weights may take in all; 0 for LCIP_WINOGRAD_BUDGET.

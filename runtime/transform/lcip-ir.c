@@ -169,10 +169,34 @@ static void add_graph_outputs(LcipIr *ir, const int *graph_inputs) {
   }
 }
 
-static void mark_kept(LcipIr *ir, GPtrArray *keep) {
+static gboolean is_remote(const LcipIr *ir, int actor) {
+  const LcipLane *lane =
+      lcip_graph_find_lane(ir->graph, lcip_graph_lane_of(ir->graph, ir->mapping, actor));
+  return lane && lane->kind == LCIP_LANE_REMOTE;
+}
+
+/* What @actor gives is the same bytes as what the actor before it gives; -1 where it is not. */
+static int viewed_actor(const LcipIr *ir, const LcipPortIndex *ports, int actor) {
+  const LcipOperator *op = lcip_graph_actor(ir->graph, actor)->op;
+  const int e = op->flags & LCIP_OP_VIEW ? ports->edges[ports->first[actor]] : -1;
+  return e >= 0 ? g_array_index(ir->graph->edges, LcipEdge, e).src_actor : -1;
+}
+
+/* What a worker computes cannot be looked at here, nor a view of it; kept, an actor that nothing
+ * else needs would make a part of the graph without outputs. */
+static gboolean can_be_kept(const LcipIr *ir, const LcipPortIndex *ports, int actor) {
+  for (; actor >= 0; actor = viewed_actor(ir, ports, actor))
+    if (is_remote(ir, actor))
+      return FALSE;
+  return TRUE;
+}
+
+static void mark_kept(LcipIr *ir, const LcipPortIndex *ports, GPtrArray *keep) {
   for (guint i = 0; keep && i < keep->len; i++) {
     const int actor = lcip_graph_find_actor(ir->graph, keep->pdata[i]);
-    for (guint o = 0; actor >= 0 && o < ir->analysis->n_outputs[actor]; o++)
+    if (actor < 0 || !can_be_kept(ir, ports, actor))
+      continue;
+    for (guint o = 0; o < ir->analysis->n_outputs[actor]; o++)
       lcip_ir_value(ir, ir->actor_first_value[actor] + (int)o)->keep = TRUE;
   }
 }
@@ -205,7 +229,7 @@ LcipIr *lcip_ir_new(LcipGraph *graph, const LcipAnalysis *analysis, const LcipMa
   for (guint i = 0; i < n; i++)
     add_actor(ir, ports, analysis->order[i], graph_inputs);
   add_graph_outputs(ir, graph_inputs);
-  mark_kept(ir, keep);
+  mark_kept(ir, ports, keep);
   return ir;
 }
 
