@@ -15,15 +15,25 @@ void lcip_test_pair(const char *address) {
   g_assert_true(lcip_allowed_clients_add(identity.public_key, "me", NULL));
 }
 
+/* Who does not read what a worker logs stops it when the pipe is full. */
+static gpointer drain(gpointer data) {
+  g_autoptr(GInputStream) stream = data;
+  char buffer[4096];
+  while (g_input_stream_read(stream, buffer, sizeof buffer, NULL, NULL) > 0)
+    continue;
+  return NULL;
+}
+
 /* Its first line says where it listens. */
 static char *read_address(GSubprocess *process) {
-  g_autoptr(GDataInputStream) lines =
-      g_data_input_stream_new(g_subprocess_get_stderr_pipe(process));
+  GInputStream *pipe = g_subprocess_get_stderr_pipe(process);
+  g_autoptr(GDataInputStream) lines = g_data_input_stream_new(pipe);
   g_filter_input_stream_set_close_base_stream(G_FILTER_INPUT_STREAM(lines), FALSE);
   g_autofree char *line = g_data_input_stream_read_line(lines, NULL, NULL, NULL);
   g_assert_nonnull(line);
   const char *address = strstr(line, "tcp://");
   g_assert_nonnull(address);
+  g_thread_unref(g_thread_new("drain", drain, g_object_ref(pipe)));
   return g_strndup(address, strcspn(address, ", "));
 }
 
