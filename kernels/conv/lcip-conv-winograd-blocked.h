@@ -220,24 +220,25 @@ static void transform_inputs(const Conv *conv, const Chunk *chunk) {
 }
 
 /* What a micro-kernel reads and writes: @x: its first tile's values, blocks @x_block apart; @w:
- * weights; @next: the weights after these, which it fetches into the L2 cache meanwhile; @out: the
- * two vectors of a tile are @out_vec apart. In elements. */
+ * weights; @next: what it fetches into the L2 cache meanwhile, @next_step for each channel: of the
+ * weights after these; @out: the two vectors of a tile are @out_vec apart. In elements. */
 typedef struct {
   const float *x, *w, *next;
   float *out;
-  gsize x_block, out_vec;
+  gsize x_block, out_vec, next_step;
   gint64 c;
 } Micro;
 
 /* Adds the products of V_CHANNELS channels. @next: weights to fetch meanwhile. */
 LCIP_INLINE void multiply_channels(vf sum[ROWS][2], const float *x, const float *w,
-                                   const float *next, const int tiles, const int vecs) {
+                                   const float *next, gsize next_step, const int tiles,
+                                   const int vecs) {
   vf read[ROWS];
   LCIP_UNROLL
   for (int i = 0; i < tiles && V_CHANNELS > 1; i++)
     read[i] = v_load(x + i * LCIP_BLOCK);
   LCIP_UNROLL
-  for (int k = 0; k < V_CHANNELS; k++, w += vecs * LCIP_LANES, next += vecs * LCIP_LANES) {
+  for (int k = 0; k < V_CHANNELS; k++, w += vecs * LCIP_LANES, next += next_step) {
     const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
     __builtin_prefetch(next, 0, 2);
     if (vecs * LCIP_LANES > CACHE_LINE_ELEMS)
@@ -263,9 +264,9 @@ LCIP_INLINE void micro_body(const Micro *m, const int tiles, const int vecs) {
     const float *x = m->x + (gsize)(done / LCIP_BLOCK) * m->x_block;
     const gint64 depth = MIN(LCIP_BLOCK, m->c - done);
     for (gint64 k = 0; k < depth; k += V_CHANNELS, x += V_CHANNELS) {
-      multiply_channels(sum, x, w, next, tiles, vecs);
+      multiply_channels(sum, x, w, next, m->next_step, tiles, vecs);
       w += V_CHANNELS * vecs * LCIP_LANES;
-      next += V_CHANNELS * vecs * LCIP_LANES;
+      next += V_CHANNELS * m->next_step;
     }
   }
   LCIP_UNROLL
@@ -309,21 +310,24 @@ static const float *group_weights(const Conv *conv, gint64 group, gint64 freq) {
          freq * p->packed_c * group_vecs(p, group) * LCIP_LANES;
 }
 
-/* One frequency of the chunk's tiles; @next: the weights that will be used next. */
+/* One frequency of the chunk's tiles; @next: the weights that will be used next. All parts fetch
+ * some of them: fetched during one part alone, they would come too late. */
 static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 freq,
                      float *products, const float *next) {
   const LcipWinograd *p = &conv->plan;
   const gint64 parts = (chunk->n_tiles + ROWS - 1) / ROWS;
+  const gint64 width = group_vecs(p, group) * LCIP_LANES;
   Micro m = {.w = group_weights(conv, group, freq),
+             .next = next,
              .x_block = (gsize)(p->max_tiles * LCIP_BLOCK),
              .out_vec = (gsize)(p->max_tiles * LCIP_LANES),
+             .next_step = (gsize)((width + parts - 1) / parts),
              .c = p->packed_c};
-  for (gint64 part = 0; part < parts; part++) {
+  for (gint64 part = 0; part < parts; part++, m.next += m.next_step * (gsize)m.c) {
     const gint64 begin = chunk->n_tiles * part / parts;
     const gint64 end = chunk->n_tiles * (part + 1) / parts;
     m.x = chunk->inputs + (gsize)freq * conv->input_stride + begin * LCIP_BLOCK;
     m.out = products + (gsize)freq * conv->product_stride + begin * LCIP_LANES;
-    m.next = part + 1 == parts ? next : m.w;
     micros[end - begin - 1][group_vecs(p, group) - 1](&m);
   }
 }
