@@ -25,6 +25,7 @@ enum {
   FLAT_BUDGET_ELEMS = 64 * 1024,  /* input of a chunk: a quarter of a usual L2 cache */
   COPY_BUDGET_ELEMS = 128 * 1024, /* copied input of a chunk */
   CACHE_ELEMS = 192 * 1024,       /* copied rows and weights in use: most of an L2 cache */
+  FETCH_ELEMS = 8 * 1024,         /* weights of a tile: what a usual L1 cache does not keep */
   MIN_CHUNKS = 32,
 };
 /* 20 us on one core: well above what handing out a chunk costs. */
@@ -533,6 +534,9 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
   const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
   const gint64 size = cols / parts, larger = cols % parts;
   m->channels = (int)MIN(GROUP, MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP);
+  const gint64 width = tile_vecs(s, tile) * LCIP_LANES;
+  m->next = m->w + width * s->taps_per_output;
+  m->next_step = divide_up(width, parts * (chunk->y_end - chunk->y));
   for (gint64 y = chunk->y; y < chunk->y_end; y++) {
     set_window_rows(s, y, m);
     for (gint64 part = 0, x = 0; part < parts; part++) {
@@ -540,6 +544,7 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
       m->x = source + (gsize)(y - chunk->y) * row_elems + x * s->depth;
       run_tile(conv, m, pixels, tile_vecs(s, tile), out_offset(s, chunk, tile, y, chunk->x + x));
       x += pixels;
+      m->next += m->next_step * s->taps_per_output;
     }
   }
 }
@@ -579,6 +584,17 @@ static void run_chunk(gpointer data, guint index, guint worker) {
   }
 }
 
+/* Where a row of output is all that uses weights again and these are many, those of the next tile
+ * are fetched meanwhile. Other shapes lose more by that than they gain. */
+static MicroInput micro_input(const Shape *s) {
+  if (s->width)
+    return MICRO_NARROW;
+  if (s->dense)
+    return MICRO_DENSE;
+  const gboolean fetch = !s->flat && s->tiles > 1 && s->taps_per_output * GROUP > FETCH_ELEMS;
+  return fetch ? MICRO_FETCH : MICRO_BLOCKED;
+}
+
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Conv conv = {.call = call};
   const gboolean dense = call->inputs[0].spec.format == LCIP_FORMAT_DENSE;
@@ -597,7 +613,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   conv.scratch_elems = copy_elems(&planned);
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + group_weights(s) * (gsize)s->groups;
-  conv.input = s->width ? MICRO_NARROW : s->dense ? MICRO_DENSE : MICRO_BLOCKED;
+  conv.input = micro_input(s);
   for (int i = 0; i < s->width * LCIP_LANES; i++)
     conv.lanes[i] = i % LCIP_LANES / s->width * s->width + i / LCIP_LANES;
   lcip_team_run(team, (guint)(s->n * s->groups * s->row_chunks * s->col_chunks * s->tile_chunks),

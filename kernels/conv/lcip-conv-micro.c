@@ -25,14 +25,15 @@ LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, con
   }
 }
 
-/* One tile: @pixels x @vecs vectors. @dense: a block of the input is one channel. */
+/* One tile: @pixels x @vecs vectors. */
 LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
-                            const gboolean dense) {
+                            const MicroInput input) {
+  const gboolean dense = input == MICRO_DENSE;
   const int step = dense ? 1 : LCIP_BLOCK, channels = dense ? 1 : V_CHANNELS;
   const int width = vecs * LCIP_LANES;
   const gint64 before = m->ky * m->kw * width, after = (m->kh - m->ky_end) * m->kw * width;
   vf sum[PIXELS][2];
-  const float *w = m->w;
+  const float *w = m->w, *next = m->next;
   LCIP_UNROLL
   for (int i = 0; i < pixels; i++) {
     sum[i][0] = v_load(m->bias);
@@ -45,8 +46,13 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
     for (gint64 ky = m->ky; ky < m->ky_end; ky++)
       for (gint64 kx = 0; kx < m->kw; kx++) {
         const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
-        for (gint64 k = 0; k < depth; k += channels, x += channels, w += channels * width)
+        for (gint64 k = 0; k < depth; k += channels, x += channels, w += channels * width) {
           multiply(sum, x, w, pixels, vecs, step, channels);
+          if (input == MICRO_FETCH) {
+            __builtin_prefetch(next, 0, 2);
+            next += m->next_step * channels;
+          }
+        }
       }
     w += after * depth;
   }
@@ -106,16 +112,22 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
 
 #define MICRO(r)                                                                                   \
   static void micro_blocked_1_##r(const Micro *m) {                                                \
-    micro_body(m, r, 1, FALSE);                                                                    \
+    micro_body(m, r, 1, MICRO_BLOCKED);                                                            \
   }                                                                                                \
   static void micro_blocked_2_##r(const Micro *m) {                                                \
-    micro_body(m, r, 2, FALSE);                                                                    \
+    micro_body(m, r, 2, MICRO_BLOCKED);                                                            \
+  }                                                                                                \
+  static void micro_fetch_1_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 1, MICRO_FETCH);                                                              \
+  }                                                                                                \
+  static void micro_fetch_2_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 2, MICRO_FETCH);                                                              \
   }                                                                                                \
   static void micro_dense_1_##r(const Micro *m) {                                                  \
-    micro_body(m, r, 1, TRUE);                                                                     \
+    micro_body(m, r, 1, MICRO_DENSE);                                                              \
   }                                                                                                \
   static void micro_dense_2_##r(const Micro *m) {                                                  \
-    micro_body(m, r, 2, TRUE);                                                                     \
+    micro_body(m, r, 2, MICRO_DENSE);                                                              \
   }                                                                                                \
   static void micro_narrow_##r(const Micro *m) {                                                   \
     micro_narrow_body(m, r);                                                                       \
@@ -132,11 +144,12 @@ MICRO_EACH(MICRO)
 
 #define ENTRY(r)                                                                                   \
   {{micro_blocked_1_##r, micro_blocked_2_##r},                                                     \
+   {micro_fetch_1_##r, micro_fetch_2_##r},                                                         \
    {micro_dense_1_##r, micro_dense_2_##r},                                                         \
    {micro_narrow_##r, micro_narrow_##r}},
 
 /* [pixels - 1][input][vectors - 1] */
-static void (*const micros[PIXELS][3][2])(const Micro *) = {MICRO_EACH(ENTRY)};
+static void (*const micros[PIXELS][4][2])(const Micro *) = {MICRO_EACH(ENTRY)};
 
 void lcip_conv_micro(const Micro *m, MicroInput input, int pixels, int vecs) {
   micros[pixels - 1][input][vecs - 1](m);

@@ -11,23 +11,24 @@
 /* What a micro-kernel reads and writes. @x: the first pixel's first value; blocks are @x_block
  * apart, rows of the window @x_row, its columns at @taps. Rows [ky, ky_end) of its @kh are used.
  * From the first to the second vector of a pixel in @out and @side it is @vec_stride, to the next
- * pixel @out_step. All in elements. Of the tile's channels there are @channels or more; results of
- * others are 0 even where inputs are NaN. @width, @lanes: of narrow groups, the k-th vector of
- * @lanes says which lane's value goes where. */
+ * pixel @out_step. For each channel of the input one float of @next is fetched, @next_step apart.
+ * All in elements. Of the tile's channels there are @channels or more; results of others are 0 even
+ * where inputs are NaN. @width, @lanes: of narrow groups, the k-th vector of @lanes says which
+ * lane's value goes where. */
 typedef struct {
-  const float *x, *w, *bias, *side;
+  const float *x, *w, *bias, *side, *next;
   float *out;
   int width, channels;
   const gint32 *lanes;
   gsize x_block, x_row, vec_stride, out_step;
   const gsize *taps;
-  gint64 n_blocks, last_depth, kh, kw, ky, ky_end;
+  gint64 next_step, n_blocks, last_depth, kh, kw, ky, ky_end;
   float lo, hi;
 } Micro;
 
 /* A block of the input is a block of channels; one channel; a block of channels of narrow groups.
  */
-typedef enum { MICRO_BLOCKED, MICRO_DENSE, MICRO_NARROW } MicroInput;
+typedef enum { MICRO_BLOCKED, MICRO_FETCH, MICRO_DENSE, MICRO_NARROW } MicroInput;
 
 /* lcip_conv_micro: @pixels (at most PIXELS) x @vecs (1 or 2) vectors; of narrow groups a block. */
 #define lcip_conv_micro LCIP_ISA_SYMBOL(lcip_conv_micro)
