@@ -2,23 +2,30 @@
 
 #include "lcip-pair-dialog.h"
 
+#include "lcip-discovery.h"
 #include "lcip-keys.h"
 #include "lcip-remote-device.h"
 
 #include <string.h>
 
+/* Whatever is announced, the dialog keeps its size. */
+#define MOST_FOUND 5
 #define NO_FINGERPRINT "enter its key to see it"
 
 typedef struct {
   AdwMessageDialog *dialog; /* borrowed: it owns this */
   GtkEditable *address, *key;
   GtkLabel *fingerprint;
+  AdwPreferencesGroup *found;
+  GCancellable *searching;
   char *command; /* what allows this computer there */
   LcipPairFunc done;
   gpointer data;
 } Form;
 
 static void form_free(Form *form) {
+  g_cancellable_cancel(form->searching);
+  g_object_unref(form->searching);
   g_free(form->command);
   g_free(form);
 }
@@ -80,6 +87,57 @@ static void response(AdwMessageDialog *dialog, const char *answer, Form *form) {
   form->done(paired ? address : NULL, form->data);
 }
 
+/* ---- what is found on the network: an address, and no more ---- */
+
+static void choose_found(AdwActionRow *row, Form *form) {
+  gtk_editable_set_text(form->address, g_object_get_data(G_OBJECT(row), "address"));
+  gtk_widget_grab_focus(GTK_WIDGET(form->key));
+}
+
+static void add_found(Form *form, const LcipFoundWorker *worker) {
+  GtkWidget *row = adw_action_row_new();
+  adw_preferences_row_set_use_markup(ADW_PREFERENCES_ROW(row), FALSE);
+  adw_preferences_row_set_title(ADW_PREFERENCES_ROW(row), worker->name);
+  adw_action_row_set_subtitle(ADW_ACTION_ROW(row), worker->address);
+  gtk_list_box_row_set_activatable(GTK_LIST_BOX_ROW(row), TRUE);
+  gtk_widget_set_tooltip_text(row, "Use Its Address");
+  g_object_set_data_full(G_OBJECT(row), "address", g_strdup(worker->address), g_free);
+  g_signal_connect(row, "activated", G_CALLBACK(choose_found), form);
+  adw_preferences_group_add(form->found, row);
+}
+
+void lcip_pair_dialog_show_found(GtkWidget *dialog, const GPtrArray *found) {
+  Form *form = form_of(dialog);
+  for (guint i = 0; i < MIN(found->len, MOST_FOUND); i++)
+    add_found(form, found->pdata[i]);
+  gtk_widget_set_visible(GTK_WIDGET(form->found), found->len > 0);
+}
+
+static void search_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable) {
+  GError *error = NULL;
+  GPtrArray *found = lcip_discover(cancellable, &error);
+  if (found)
+    g_task_return_pointer(task, found, (GDestroyNotify)g_ptr_array_unref);
+  else
+    g_task_return_error(task, error);
+}
+
+/* Without Avahi addresses are typed, as they always can be: nobody is told. */
+static void search_done(GObject *dialog, GAsyncResult *result, gpointer data) {
+  g_autoptr(GPtrArray) found = g_task_propagate_pointer(G_TASK(result), NULL);
+  if (found && form_of(dialog))
+    lcip_pair_dialog_show_found(GTK_WIDGET(dialog), found);
+}
+
+static void start_search(Form *form) {
+  g_autoptr(GTask) task = g_task_new(form->dialog, form->searching, search_done, NULL);
+  g_task_run_in_thread(task, search_thread);
+}
+
+static void stop_search(GtkWidget *dialog, Form *form) {
+  g_cancellable_cancel(form->searching);
+}
+
 /* ---- the form ---- */
 
 static GtkEditable *entry_row(Form *form, AdwPreferencesGroup *group, const char *title) {
@@ -122,6 +180,11 @@ static GtkWidget *form_widget(Form *form, const LcipIdentity *identity) {
   GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 18);
   GtkWidget *there = adw_preferences_group_new(), *here = adw_preferences_group_new();
   g_autofree char *own = lcip_key_fingerprint(identity->public_key);
+  form->found = ADW_PREFERENCES_GROUP(adw_preferences_group_new());
+  adw_preferences_group_set_title(form->found, "On This Network");
+  adw_preferences_group_set_description(
+      form->found, "Anybody can announce a worker: it is unknown until fingerprints are compared.");
+  gtk_widget_set_visible(GTK_WIDGET(form->found), FALSE);
   adw_preferences_group_set_title(ADW_PREFERENCES_GROUP(there), "The Worker");
   adw_preferences_group_set_description(
       ADW_PREFERENCES_GROUP(there),
@@ -134,6 +197,7 @@ static GtkWidget *form_widget(Form *form, const LcipIdentity *identity) {
                                         "Allow it on the worker with the command below.");
   add_command(form, ADW_PREFERENCES_GROUP(here));
   value_row(ADW_PREFERENCES_GROUP(here), "Fingerprint", own);
+  gtk_box_append(GTK_BOX(box), GTK_WIDGET(form->found));
   gtk_box_append(GTK_BOX(box), there);
   gtk_box_append(GTK_BOX(box), here);
   gtk_widget_set_size_request(box, 460, -1);
@@ -154,6 +218,7 @@ GtkWidget *lcip_pair_dialog_present(GtkWindow *parent, LcipPairFunc done, gpoint
   GtkWidget *dialog = adw_message_dialog_new(parent, "Pair with a Worker", NULL);
   Form *form = g_new0(Form, 1);
   *form = (Form){.dialog = ADW_MESSAGE_DIALOG(dialog),
+                 .searching = g_cancellable_new(),
                  .command = allow_command(&identity),
                  .done = done,
                  .data = data};
@@ -165,6 +230,8 @@ GtkWidget *lcip_pair_dialog_present(GtkWindow *parent, LcipPairFunc done, gpoint
   adw_message_dialog_set_default_response(form->dialog, "pair");
   update(form);
   g_signal_connect(dialog, "response", G_CALLBACK(response), form);
+  g_signal_connect(dialog, "unrealize", G_CALLBACK(stop_search), form);
+  start_search(form);
   gtk_window_present(GTK_WINDOW(dialog));
   return dialog;
 }
@@ -172,6 +239,10 @@ GtkWidget *lcip_pair_dialog_present(GtkWindow *parent, LcipPairFunc done, gpoint
 void lcip_pair_dialog_set(GtkWidget *dialog, const char *address, const char *key) {
   gtk_editable_set_text(form_of(dialog)->address, address);
   gtk_editable_set_text(form_of(dialog)->key, key);
+}
+
+const char *lcip_pair_dialog_get_address(GtkWidget *dialog) {
+  return gtk_editable_get_text(form_of(dialog)->address);
 }
 
 const char *lcip_pair_dialog_get_fingerprint(GtkWidget *dialog) {

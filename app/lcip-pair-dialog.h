@@ -13,6 +13,10 @@ GtkWidget *lcip_pair_dialog_present(GtkWindow *parent, LcipPairFunc done, gpoint
 
 /** lcip_pair_dialog_set: fills the form, for tests. */
 void lcip_pair_dialog_set(GtkWidget *dialog, const char *address, const char *key);
+const char *lcip_pair_dialog_get_address(GtkWidget *dialog);
+/** lcip_pair_dialog_show_found: lists LcipFoundWorkers, whose addresses can be taken into the form.
+ */
+void lcip_pair_dialog_show_found(GtkWidget *dialog, const GPtrArray *found);
 /** lcip_pair_dialog_get_fingerprint: what is shown of the worker's key. */
 const char *lcip_pair_dialog_get_fingerprint(GtkWidget *dialog);
 

@@ -1,6 +1,7 @@
 #include "config.h"
 #include "test-editor.h"
 
+#include "lcip-discovery.h"
 #include "lcip-keys.h"
 #include "lcip-link.h"
 #include "lcip-pair-dialog.h"
@@ -47,6 +48,27 @@ static void check_form(AdwMessageDialog *dialog, const char *key, const char *fi
   g_assert_true(can_answer_pair(dialog));
 }
 
+/* A found worker fills in the address, and is as unknown as any. */
+static void check_found(AdwMessageDialog *dialog) {
+  GtkWidget *form = GTK_WIDGET(dialog);
+  LcipFoundWorker desk = {"LCIP on <desk>", "tcp://192.0.2.7:5577"};
+  g_autoptr(GPtrArray) found = g_ptr_array_new();
+  lcip_pair_dialog_set(form, "", "");
+  lcip_pair_dialog_show_found(form, found);
+  g_assert_false(has_visible_label(form, "On This Network"));
+  g_ptr_array_add(found, &desk);
+  lcip_pair_dialog_show_found(form, found);
+  g_assert_true(has_visible_label(form, "On This Network"));
+  take_picture(form, "pair-found");
+  GtkWidget *row = find_label(form, "LCIP on <desk>");
+  g_assert_nonnull(row);
+  row = gtk_widget_get_ancestor(row, ADW_TYPE_ACTION_ROW);
+  g_signal_emit_by_name(row, "activated");
+  g_assert_cmpstr(lcip_pair_dialog_get_address(form), ==, desk.address);
+  g_assert_false(can_answer_pair(dialog));
+  g_assert_null(lcip_known_workers_find(desk.address, NULL));
+}
+
 static void test_pair(void) {
   if (!can_pair())
     return;
@@ -61,6 +83,7 @@ static void test_pair(void) {
   take_picture(GTK_WIDGET(dialog), "pair-empty");
   check_form(dialog, text, fingerprint);
   take_picture(GTK_WIDGET(dialog), "pair-filled");
+  check_found(dialog);
   answer_dialog("cancel");
   wait_until(no_dialog, "the dialog to close");
   g_assert_null(lcip_known_workers_find("tcp://desk:5577", NULL));

@@ -119,14 +119,23 @@ const char *label_of_actor(const char *id) {
   return lcip_actor_widget_get_label(LCIP_ACTOR_WIDGET(lcip_canvas_get_actor(canvas, id)));
 }
 
-gboolean has_label(GtkWidget *widget, const char *part) {
+GtkWidget *find_label(GtkWidget *widget, const char *part) {
   if (GTK_IS_LABEL(widget) && strstr(gtk_label_get_text(GTK_LABEL(widget)), part))
-    return TRUE;
-  for (GtkWidget *child = gtk_widget_get_first_child(widget); child;
+    return widget;
+  GtkWidget *found = NULL;
+  for (GtkWidget *child = gtk_widget_get_first_child(widget); child && !found;
        child = gtk_widget_get_next_sibling(child))
-    if (has_label(child, part))
-      return TRUE;
-  return FALSE;
+    found = find_label(child, part);
+  return found;
+}
+
+gboolean has_label(GtkWidget *widget, const char *part) {
+  return find_label(widget, part) != NULL;
+}
+
+gboolean has_visible_label(GtkWidget *widget, const char *part) {
+  GtkWidget *label = find_label(widget, part);
+  return label && gtk_widget_is_visible(label);
 }
 
 void take_picture(GtkWidget *widget, const char *name) {

@@ -38,7 +38,9 @@ void close_dialog(void);
 void answer_dialog(const char *response);
 /** open_dialog: the newest, or NULL. */
 AdwMessageDialog *open_dialog(void);
-/** has_label: some label below @widget has @part in it. */
+/** find_label: the first label below @widget that has @part in it, or NULL. */
+GtkWidget *find_label(GtkWidget *widget, const char *part);
+gboolean has_visible_label(GtkWidget *widget, const char *part);
 gboolean has_label(GtkWidget *widget, const char *part);
 /** take_picture: of @widget (NULL: the window), into the folder LCIP_TEST_PICTURES where the
  * environment has one, for people to look at. */

@@ -14,12 +14,13 @@ aarch64_packages="gcc-aarch64-linux-gnu qemu-user-static libc6-dev:arm64 libglib
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libglib2.0-dev-bin
   libxml2-dev libxml2-utils libjson-glib-dev libopenblas-dev ocl-icd-opencl-dev libpng-dev libjpeg-dev
-  libzmq3-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev gstreamer1.0-plugins-base
-  gstreamer1.0-plugins-good gstreamer1.0-libav libgtk-4-dev libadwaita-1-dev fonts-cantarell
+  libzmq3-dev libavahi-client-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-libav libgtk-4-dev libadwaita-1-dev fonts-cantarell
   adwaita-icon-theme librsvg2-common"
 test_packages="xvfb xauth xdotool dbus-daemon libonnx-testdata libdnnl-dev iproute2
   libopenmpi-dev openmpi-bin"
-ci_packages="clang clang-format-14 shellcheck"
+# avahi-daemon is started where it is installed: not for everybody who runs the tests.
+ci_packages="clang clang-format-14 shellcheck avahi-daemon"
 fuzz_packages="clang libclang-rt-14-dev python3 libonnx-testdata"
 
 case $role in
@@ -78,7 +79,7 @@ missing_tools() {
   done
   command -v pkg-config >/dev/null || return 0
   for module in glib-2.0 gio-unix-2.0 libxml-2.0 json-glib-1.0 openblas OpenCL libpng libjpeg libzmq \
-    gstreamer-app-1.0 gstreamer-video-1.0 gtk4 libadwaita-1; do
+    avahi-client gstreamer-app-1.0 gstreamer-video-1.0 gtk4 libadwaita-1; do
     pkg-config --exists "$module" || printf '%s ' "$module"
   done
 }
@@ -91,12 +92,13 @@ This is neither Debian nor Ubuntu, so the packages are yours to install. Missing
 Fedora:
   sudo dnf install gcc meson ninja-build pkgconf-pkg-config glib2-devel libxml2-devel \\
     json-glib-devel openblas-devel ocl-icd-devel opencl-headers pocl libpng-devel \\
-    libjpeg-turbo-devel zeromq-devel gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-good \\
+    libjpeg-turbo-devel zeromq-devel avahi-devel gstreamer1-devel gstreamer1-plugins-base-devel \\
+    gstreamer1-plugins-good \\
     gstreamer1-plugin-libav gtk4-devel libadwaita-devel xorg-x11-server-Xvfb xdotool iproute-tc \\
     openmpi-devel
 Arch:
   sudo pacman -S base-devel meson ninja glib2-devel libxml2 json-glib openblas ocl-icd \\
-    opencl-headers pocl libpng libjpeg-turbo gst-plugins-base gst-plugins-good gst-libav gtk4 \\
+    opencl-headers pocl libpng libjpeg-turbo zeromq avahi gst-plugins-base gst-plugins-good gst-libav gtk4 \\
     libadwaita xorg-server-xvfb xdotool iproute2 openmpi
 EOF
   exit 1

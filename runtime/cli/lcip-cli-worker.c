@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "lcip-cli.h"
+#include "lcip-discovery.h"
 #include "lcip-keys.h"
 #include "lcip-probe.h"
 #include "lcip-worker-server.h"
@@ -15,6 +16,7 @@ typedef struct {
   char *listen;
   gint64 memory_mib, cache_mib;
   int sessions, credits;
+  gboolean announce;
 } Args;
 
 static void args_clear(Args *args) {
@@ -45,6 +47,11 @@ static LcipCliExit serve(const LcipCliCommand *command, const Args *args) {
       .log = log_line};
   g_autofree char *fingerprint = lcip_key_fingerprint(identity.public_key);
   g_autofree char *address = g_strdup(lcip_transport_address(listener));
+  g_autoptr(LcipAnnouncement) announcement = args->announce ? lcip_announce(address, &error) : NULL;
+  if (error) {
+    lcip_transport_free(listener);
+    return lcip_cli_report(command, error);
+  }
   g_autoptr(LcipWorkerServer) server = lcip_worker_server_new(&options, listener);
   lcip_cli_note("listening on %s, fingerprint %s", address, fingerprint);
   if (!lcip_worker_server_run(server, cancellable, &error))
@@ -116,6 +123,8 @@ static LcipCliExit run_worker(const LcipCliCommand *command, char **argv) {
       {"listen", 0, 0, G_OPTION_ARG_STRING, &a.listen,
        "Serve paired clients there: tcp://ADDRESS:PORT, or tcp://*:PORT for all addresses",
        "tcp://ADDR:PORT"},
+      {"announce", 0, 0, G_OPTION_ARG_NONE, &a.announce,
+       "Let 'lcip pair --discover' find it on the local network (needs Avahi)", NULL},
       {"memory", 0, 0, G_OPTION_ARG_INT64, &a.memory_mib,
        "Memory for all sessions (default: half of the machine's)", "MIB"},
       {"cache", 0, 0, G_OPTION_ARG_INT64, &a.cache_mib,
@@ -198,18 +207,43 @@ static LcipCliExit unpair(const LcipCliCommand *command, const char *address) {
   return LCIP_CLI_DONE;
 }
 
+/* A list to choose an address from, and nothing more. */
+static LcipCliExit discover(const LcipCliCommand *command) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GPtrArray) found = lcip_discover(lcip_cli_watch_signals(), &error);
+  if (!found)
+    return lcip_cli_report(command, error);
+  for (guint i = 0; i < found->len; i++) {
+    const LcipFoundWorker *worker = found->pdata[i];
+    g_print("%-28s %s\n", worker->address, worker->name);
+  }
+  if (found->len == 0)
+    lcip_cli_note("no worker announces itself on this network ('lcip worker --announce' does)");
+  else
+    lcip_cli_note("anybody can announce anything: compare fingerprints when pairing");
+  return lcip_cli_finish(LCIP_CLI_DONE);
+}
+
 static LcipCliExit run_pair(const LcipCliCommand *command, char **argv) {
   g_auto(GStrv) args = g_strdupv(argv);
   g_autofree char *key = NULL;
-  gboolean yes = FALSE, forget = FALSE;
+  gboolean yes = FALSE, forget = FALSE, find = FALSE;
   const GOptionEntry entries[] = {
       {"key", 0, 0, G_OPTION_ARG_STRING, &key,
        "The worker's public key: 'lcip worker key' shows it there", "KEY"},
       {"yes", 0, 0, G_OPTION_ARG_NONE, &yes, "The fingerprint has been compared, do not ask", NULL},
       {"forget", 0, 0, G_OPTION_ARG_NONE, &forget, "End the pairing instead", NULL},
+      {"discover", 0, 0, G_OPTION_ARG_NONE, &find,
+       "List workers that announce themselves on the local network instead (needs Avahi)", NULL},
       G_OPTION_ENTRY_NULL};
-  if (!lcip_cli_parse(command, entries, &args, 1, 1))
+  if (!lcip_cli_parse(command, entries, &args, 0, 1))
     return LCIP_CLI_USAGE;
+  if (find && !args[1])
+    return discover(command);
+  if (find || !args[1]) {
+    lcip_cli_note("expected an address tcp://HOST:PORT, or --discover alone");
+    return LCIP_CLI_USAGE;
+  }
   if (forget)
     return unpair(command, args[1]);
   if (key)
@@ -220,13 +254,13 @@ static LcipCliExit run_pair(const LcipCliCommand *command, char **argv) {
 
 const LcipCliCommand lcip_cli_pair = {
     .name = "pair",
-    .arguments = "tcp://HOST:PORT",
+    .arguments = "[tcp://HOST:PORT]",
     .summary = "Pair with a worker on another machine",
     .description =
         "Both sides need each other's public key. On the worker's machine 'lcip worker key' shows "
         "its key and fingerprint; here\n"
         "  lcip pair tcp://HOST:PORT --key KEY\n"
         "asks to compare the fingerprint and says what to enter there so that it serves this "
-        "client.",
+        "client. --discover lists addresses; it trusts nobody.",
     .run = run_pair,
 };

@@ -21,10 +21,10 @@ class Worker:
         self.log = open(net.folder / "worker.log", "wb")
         self.process = None
 
-    def start(self):
+    def start(self, *options):
         """The socket is there when this returns."""
         self.process = self.host.start(
-            self.prefix + [self.lcip, "worker", "--listen", self.address], env=self.home,
+            self.prefix + [self.lcip, "worker", "--listen", self.address, *options], env=self.home,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         first = self.process.stderr.readline()
         self.log.write(first)
