@@ -47,8 +47,8 @@ static LcipCliExit serve(const LcipCliCommand *command, const Args *args) {
       .log = log_line};
   g_autofree char *fingerprint = lcip_key_fingerprint(identity.public_key);
   g_autofree char *address = g_strdup(lcip_transport_address(listener));
-  g_autoptr(LcipAnnouncement) announcement = args->announce ? lcip_announce(address, &error) : NULL;
-  if (error) {
+  g_autoptr(LcipAnnouncement) announcement = NULL;
+  if (args->announce && !(announcement = lcip_announce(address, &error))) {
     lcip_transport_free(listener);
     return lcip_cli_report(command, error);
   }
