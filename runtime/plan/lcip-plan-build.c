@@ -496,7 +496,8 @@ static gboolean emit_all(Builder *b, GCancellable *cancellable, GError **error) 
 typedef struct {
   LcipPlan *plan;
   GCancellable *cancellable;
-  GError **errors; /* per step */
+  const guint *order; /* of the steps */
+  GError **errors;    /* per step */
 } Preparation;
 
 /* What only the blob needs from now on goes back to the file that it is mapped from. */
@@ -507,8 +508,9 @@ static void drop_prepared(const LcipKernel *kernel, const LcipPlanWork *work) {
                                   lcip_tensor_get_bytes(work->step.constants[i]));
 }
 
-static void prepare_step(gpointer data, guint i, guint worker) {
+static void prepare_step(gpointer data, guint chunk, guint worker) {
   const Preparation *job = data;
+  const guint i = job->order[chunk];
   const LcipPlanStep *step = job->plan->steps->pdata[i];
   LcipPlanWork *work = job->plan->works->pdata[i];
   if (work->kind != LCIP_STEP_KERNEL || !step->kernel ||
@@ -521,10 +523,34 @@ static void prepare_step(gpointer data, guint i, guint worker) {
     g_prefix_error(&job->errors[i], "%s: ", step->title);
 }
 
+static gsize constant_bytes(const LcipPlan *plan, guint i) {
+  const LcipPlanWork *work = plan->works->pdata[i];
+  gsize bytes = 0;
+  for (guint k = 0; k < work->step.n_inputs; k++)
+    bytes += work->step.constants[k] ? lcip_tensor_get_bytes(work->step.constants[k]) : 0;
+  return bytes;
+}
+
+static int more_constants_first(gconstpointer a, gconstpointer b, gpointer plan) {
+  const gsize x = constant_bytes(plan, *(const guint *)a);
+  const gsize y = constant_bytes(plan, *(const guint *)b);
+  return (x < y) - (x > y);
+}
+
+/* The largest first, so that no thread is left alone with one at the end. */
+static guint *order_of_preparation(LcipPlan *plan) {
+  guint *order = g_new(guint, plan->steps->len + 1);
+  for (guint i = 0; i < plan->steps->len; i++)
+    order[i] = i;
+  g_qsort_with_data(order, (int)plan->steps->len, sizeof *order, more_constants_first, plan);
+  return order;
+}
+
 /* Steps on all processors: most of the time that loading takes. */
 static gboolean prepare_all(LcipPlan *plan, GCancellable *cancellable, GError **error) {
   g_autofree GError **errors = g_new0(GError *, plan->steps->len + 1);
-  const Preparation job = {plan, cancellable, errors};
+  g_autofree guint *order = order_of_preparation(plan);
+  const Preparation job = {plan, cancellable, order, errors};
   if (plan->sketch)
     return TRUE;
   g_autoptr(LcipTeam) team = lcip_team_new(0);
