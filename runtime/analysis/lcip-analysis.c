@@ -314,9 +314,10 @@ static gboolean afford_fold(Analyser *a, const LcipStep *step) {
   return TRUE;
 }
 
-/* Nobody has these of constants alone, and what they cost lies in the values: boxes, pictures. */
+/* Nobody has these of constants alone. What the first cost lies in the values: boxes, pictures; the
+ * reference of ConvTranspose looks at every tap for each output, dilated or not. */
 static gboolean cost_unknown(const LcipOperator *op) {
-  static const char *const names[] = {"NonMaxSuppression", "RoiAlign", NULL};
+  static const char *const names[] = {"NonMaxSuppression", "RoiAlign", "ConvTranspose", NULL};
   return *op->domain != '\0' || g_strv_contains(names, op->name);
 }
 

@@ -53,23 +53,27 @@ static gboolean entry_fail(const Parse *parse, const char *key, GError **error,
                       key, expected, found);
 }
 
-/* json-glib recurses once per bracket, so depth is bounded before it sees the text. */
-static gboolean depth_ok(const char *text, gsize length) {
+/* json-glib recurses once per bracket, so depth is bounded before it sees the text, and it loses
+ * the memory of what follows the first value, so nothing may: safetensors pads with spaces alone.
+ */
+static gboolean is_one_object(const char *text, gsize length) {
   gboolean in_string = FALSE;
   guint depth = 0;
   for (gsize i = 0; i < length; i++) {
+    if (depth == 0 && (i == 0 ? text[i] != '{' : !g_ascii_isspace(text[i])))
+      return FALSE;
     if (in_string && text[i] == '\\')
       i++;
     else if (text[i] == '"')
       in_string = !in_string;
     else if (!in_string && (text[i] == '{' || text[i] == '['))
       depth++;
-    else if (!in_string && (text[i] == '}' || text[i] == ']') && depth > 0)
+    else if (!in_string && (text[i] == '}' || text[i] == ']'))
       depth--;
     if (depth > HEADER_MAX_DEPTH)
       return FALSE;
   }
-  return TRUE;
+  return length > 0;
 }
 
 static gboolean node_is_size(JsonNode *node, gint64 *value) {
@@ -226,10 +230,9 @@ static gboolean parse_object(const Parse *parse, JsonNode *root, GError **error)
 
 static gboolean parse_json(const Parse *parse, const char *text, gsize length, GError **error) {
   const char *path = parse->weights->path;
-  if (length == 0 || text[0] != '{' || !g_utf8_validate(text, (gssize)length, NULL) ||
-      !depth_ok(text, length))
+  if (!g_utf8_validate(text, (gssize)length, NULL) || !is_one_object(text, length))
     return lcip_io_fail(error, LCIP_IO_ERROR_FORMAT,
-                        "%s: offset 8: expected a JSON object in UTF-8, found something else",
+                        "%s: offset 8: expected a JSON object in UTF-8 alone, found something else",
                         path);
   g_autoptr(JsonParser) parser = json_parser_new_immutable();
   g_autoptr(GError) json_error = NULL;
