@@ -220,7 +220,6 @@ LinkFlight *lcip_link_part_new_flight(LcipLink *link, LinkPart *part, guint64 fr
   LcipFrameTensor tensors[LCIP_WIRE_MAX_TENSORS];
   LcipWire *head = &flight->sender.head;
   flight->frame = frame;
-  flight->serial = ++link->n_flights;
   flight->sent_ns = lcip_now_ns();
   head->type = LCIP_WIRE_FRAME;
   head->session = part->session;

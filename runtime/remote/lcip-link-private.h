@@ -33,9 +33,9 @@ typedef struct {
   gboolean is_done;
 } LinkCalibration;
 
-/** LinkFlight: a frame that is sent and not answered. @serial: counts those of the link, from 1. */
+/** LinkFlight: a frame that is sent and not answered. */
 typedef struct {
-  guint64 frame, serial;
+  guint64 frame;
   gint64 sent_ns;
   LcipFrameSender sender;
 } LinkFlight;
@@ -82,12 +82,7 @@ struct _LcipLink {
   gboolean hello_sent, welcomed;
   gint64 state_ns, heard_ns, progress_ns, next_ping_ns;
   gint64 retry_ns, next_retry_ns;
-  GQueue to_send;    /* LinkFlight, borrowed */
-  guint64 n_flights; /* ever */
-  /* The oldest frame that is not answered, and since when it is that: from then on its deadline
-   * counts, so that waiting behind others on a slow link is not held against it. 0: none. */
-  guint64 oldest_serial;
-  gint64 oldest_ns;
+  GQueue to_send; /* LinkFlight, borrowed */
   LinkClock clock;
   LinkCalibration calibration;
   GMutex mutex;

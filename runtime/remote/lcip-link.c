@@ -53,7 +53,6 @@ static void drop_connection(LcipLink *link) {
   for (guint i = 0; i < link->parts->len; i++)
     lcip_link_part_reset(link->parts->pdata[i]);
   g_queue_clear(&link->to_send);
-  link->oldest_serial = 0;
   memset(&link->clock, 0, sizeof link->clock);
   memset(&link->calibration, 0, sizeof link->calibration);
 }
@@ -370,23 +369,14 @@ static const LinkFlight *oldest_flight(const LcipLink *link) {
   const LinkFlight *oldest = NULL;
   for (guint i = 0; i < link->parts->len; i++) {
     const LinkFlight *flight = g_queue_peek_head(&((LinkPart *)link->parts->pdata[i])->flights);
-    if (flight && (!oldest || flight->serial < oldest->serial))
+    if (flight && (!oldest || flight->sent_ns < oldest->sent_ns))
       oldest = flight;
   }
   return oldest;
 }
 
-static void note_oldest(LcipLink *link, gint64 now_ns) {
-  const LinkFlight *oldest = oldest_flight(link);
-  const guint64 serial = oldest ? oldest->serial : 0;
-  if (serial == link->oldest_serial)
-    return;
-  link->oldest_serial = serial;
-  link->oldest_ns = now_ns;
-}
-
 static void check_time(LcipLink *link, gint64 now_ns) {
-  note_oldest(link, now_ns);
+  const LinkFlight *oldest = oldest_flight(link);
   if (link->state == LCIP_LINK_CONNECTING && now_ns - link->state_ns > LCIP_LINK_CONNECT_NS)
     lose(link, "%s: no answer in %.1f s", link->address, (double)LCIP_LINK_CONNECT_NS / 1e9);
   else if (link->state == LCIP_LINK_DEPLOYING && now_ns - link->progress_ns > LCIP_LINK_DEPLOY_NS)
@@ -394,19 +384,20 @@ static void check_time(LcipLink *link, gint64 now_ns) {
          (double)LCIP_LINK_DEPLOY_NS / 1e9);
   else if (link->state >= LCIP_LINK_DEPLOYING && now_ns - link->heard_ns > LCIP_LINK_SILENCE_NS)
     lose(link, "%s: nothing heard for %.1f s", link->address, (double)LCIP_LINK_SILENCE_NS / 1e9);
-  else if (link->oldest_serial && now_ns - link->oldest_ns > link->deadline_ns)
+  else if (oldest && now_ns - oldest->sent_ns > link->deadline_ns)
     lose(link, "%s: frame %" G_GUINT64_FORMAT " was not answered in %g s", link->address,
-         oldest_flight(link)->frame, (double)link->deadline_ns / 1e9);
+         oldest->frame, (double)link->deadline_ns / 1e9);
 }
 
 static gint64 next_time(const LcipLink *link) {
+  const LinkFlight *oldest = oldest_flight(link);
   if (link->state == LCIP_LINK_OFFLINE)
     return link->next_retry_ns;
   if (link->state == LCIP_LINK_CONNECTING)
     return link->state_ns + LCIP_LINK_CONNECT_NS;
   gint64 next_ns = MIN(link->next_ping_ns, link->heard_ns + LCIP_LINK_SILENCE_NS);
-  if (link->oldest_serial)
-    next_ns = MIN(next_ns, link->oldest_ns + link->deadline_ns);
+  if (oldest)
+    next_ns = MIN(next_ns, oldest->sent_ns + link->deadline_ns);
   return next_ns;
 }
 
@@ -465,7 +456,6 @@ void lcip_link_send(LcipLink *link, guint part, guint64 frame, const LcipLinkInp
     return;
   }
   g_queue_push_tail(&link->to_send, flight);
-  note_oldest(link, flight->sent_ns);
   g_mutex_lock(&link->mutex);
   link->status.frames_sent++;
   g_mutex_unlock(&link->mutex);

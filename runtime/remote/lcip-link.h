@@ -51,8 +51,8 @@ typedef struct {
 } LcipLinkFuncs;
 
 /** LcipLinkOptions: @device: on the worker ("cpu"). @threads: 0 for all. @credits: frames in
- * flight per part. @deadline_ns: for the answer to a frame, from when all before it are
- * answered; 0 for the default. */
+ * flight per part. @deadline_ns: for the answer to a frame, from when the lane takes it; 0 for the
+ * default. */
 typedef struct {
   const char *address;
   const char *device;
