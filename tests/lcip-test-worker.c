@@ -37,12 +37,19 @@ static char *read_address(GSubprocess *process) {
   return g_strndup(address, strcspn(address, ", "));
 }
 
+gboolean lcip_test_worker_possible(void) {
+  if (!LCIP_HAVE_ZMQ)
+    g_test_skip("this build has no ZeroMQ");
+  return LCIP_HAVE_ZMQ;
+}
+
 LcipTestWorker lcip_test_worker_start(const char *listen) {
   g_autoptr(GError) error = NULL;
   g_auto(LcipIdentity) identity = {0};
   g_autoptr(GSubprocessLauncher) launcher =
       g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_PIPE | G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
   LcipTestWorker worker = {0};
+  g_assert_nonnull(g_getenv("LCIP_CLI"));
   g_assert_true(lcip_identity_load(&identity, NULL)); /* made here, not by both at once */
   g_subprocess_launcher_setenv(launcher, "XDG_CONFIG_HOME", g_get_user_config_dir(), TRUE);
   g_subprocess_launcher_setenv(launcher, "XDG_CACHE_HOME", g_get_user_cache_dir(), TRUE);

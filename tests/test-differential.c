@@ -635,12 +635,8 @@ static void test_random(void) {
 
 /* The same with parts of the graph on a worker, its CPU or OpenCL device. */
 static void test_remote(void) {
-  g_auto(LcipIdentity) identity = {0};
-  g_autoptr(GError) error = NULL;
-  if (!lcip_identity_load(&identity, &error) || !g_getenv("LCIP_CLI")) {
-    g_test_skip(error ? error->message : "LCIP_CLI is not set");
+  if (!lcip_test_worker_possible())
     return;
-  }
   LcipTestWorker worker = lcip_test_worker_start("tcp://127.0.0.1:*");
   g_autofree char *cpu = g_strconcat(worker.address, "/cpu?deadline=60s", NULL);
   g_autofree char *opencl = g_strconcat(worker.address, "/opencl:0?deadline=60s", NULL);

@@ -17,15 +17,6 @@
 
 static LcipTestWorker worker;
 
-static gboolean can_pair(void) {
-  g_auto(LcipIdentity) identity = {0};
-  g_autoptr(GError) error = NULL;
-  if (lcip_identity_load(&identity, &error) && g_getenv("LCIP_CLI"))
-    return TRUE;
-  g_test_skip(error ? error->message : "no LCIP_CLI");
-  return FALSE;
-}
-
 /* ---- pairing ---- */
 
 static gboolean can_answer_pair(AdwMessageDialog *dialog) {
@@ -70,7 +61,7 @@ static void check_found(AdwMessageDialog *dialog) {
 }
 
 static void test_pair(void) {
-  if (!can_pair())
+  if (!lcip_test_worker_possible())
     return;
   guint8 key[LCIP_KEY_BYTES];
   for (guint i = 0; i < sizeof key; i++)
@@ -209,7 +200,7 @@ static gboolean no_lane_problem(void) {
 }
 
 static void test_lost_and_back(void) {
-  if (!can_pair())
+  if (!lcip_test_worker_possible())
     return;
   worker = lcip_test_worker_start("tcp://127.0.0.1:*");
   open_example();
@@ -237,7 +228,7 @@ static void test_lost_and_back(void) {
 /* ---- a worker that does not answer ---- */
 
 static void test_stop_while_connecting(void) {
-  if (!can_pair())
+  if (!lcip_test_worker_possible())
     return;
   g_autoptr(LcipTestRelay) silent = lcip_test_relay_new(NULL);
   lcip_test_pair(lcip_test_relay_address(silent));

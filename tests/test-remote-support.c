@@ -264,3 +264,17 @@ void run_frames(LcipGraph *graph, const char *address, guint n) {
   g_assert_cmpuint(frames.reasons->len, ==, 0);
   check_frames(graph, &frames, n);
 }
+
+void run_refused(LcipGraph *graph, const char *address, const char *reason) {
+  g_auto(Frames) frames;
+  frames_init(&frames);
+  g_autoptr(LcipPlan) plan = make_plan(graph, "split", address);
+  g_autoptr(LcipRun) run = start_run(plan, &frames);
+  wait_for_lane(&frames, 0, 1);
+  for (guint i = 0; i < 10; i++)
+    push(run, i);
+  finish(run);
+  g_test_message("%s", (char *)frames.reasons->pdata[0]);
+  g_assert_nonnull(strstr(frames.reasons->pdata[0], reason));
+  check_frames(graph, &frames, 10);
+}

@@ -127,16 +127,7 @@ static void test_no_such_device(void) {
   g_autoptr(Worker) worker = worker_start(&limits);
   g_autoptr(LcipGraph) graph = make_graph(4);
   g_autofree char *id = g_strconcat(worker->address, "/opencl:77", NULL);
-  g_auto(Frames) frames;
-  frames_init(&frames);
-  g_autoptr(LcipPlan) plan = make_plan(graph, "split", id);
-  g_autoptr(LcipRun) run = start_run(plan, &frames);
-  wait_for_lane(&frames, 0, 1);
-  for (guint i = 0; i < 5; i++)
-    push(run, i);
-  finish(run);
-  g_assert_nonnull(strstr(frames.reasons->pdata[0], "opencl:77"));
-  check_frames(graph, &frames, 5);
+  run_refused(graph, id, "opencl:77");
 }
 
 /* CPU, worker, CPU, worker: two sessions of one lane. */

@@ -69,6 +69,8 @@ void wait_for_line(Worker *worker, const char *part);
 
 /** run_frames: @n frames with "Desk" at @address, all answered there and right. */
 void run_frames(LcipGraph *graph, const char *address, guint n);
+/** run_refused: some frames with the fallback alone, because the lane's reason holds @reason. */
+void run_refused(LcipGraph *graph, const char *address, const char *reason);
 
 void add_refused_tests(void);
 void add_lost_tests(void);
