@@ -43,6 +43,8 @@ static const KernelCase kernel_cases[] = {
     {"Conv", "f:1x40x9x15 c:40x8x3x3 c:40", "group=5;pads=1 1 1 1", "Relu"},
     {"Conv", "f:2x24x9x9 c:24x8x3x3 c:24", "group=3;pads=1 1 1 1;strides=2 2", "Add Sigmoid"},
     {"Conv", "f:1x20x7x31 c:20x4x3x5", "group=5;pads=1 2 1 2"},
+    {"Conv", "f:1x24x9x17 c:24x8x3x3", "group=3;pads=2 2 2 2;dilations=2 2"},
+    {"Conv", "f:1x16x7x23 c:16x8x1x7 c:16", "group=2;strides=1 2;pads=0 3 0 3"},
     {"Conv", "f:1x18x6x6 c:18x2x1x1 c:18", "group=9", "Sigmoid"},
     {"Conv", "n:1x16x5x5 c:16x8x3x3 c:16", "group=2;pads=1 1 1 1"},
     {"Conv", "f:1x3x2x2 c:4x3x3x3", "pads=1 1 1 1"},

@@ -527,6 +527,11 @@ static void set_window_rows(const Shape *s, gint64 y, Micro *m) {
     m->ky_end = CLAMP(divide_up(s->h - top, dilation), m->ky, m->kh);
 }
 
+/* How many columns of the window apart those are that read pixels next to each other. */
+static gint64 neighbour_columns(const LcipPlaneWindow *w) {
+  return w->stride[1] % w->dilation[1] ? w->kernel[1] : w->stride[1] / w->dilation[1];
+}
+
 /* All pixels of @chunk for one tile of channels; rows of output read @row_elems apart. */
 static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m,
                      const float *source, gsize row_elems) {
@@ -574,6 +579,7 @@ static void run_chunk(gpointer data, guint index, guint worker) {
              .kw = s->win.kernel[1],
              .width = s->width,
              .lanes = conv->lanes,
+             .neighbour = neighbour_columns(&s->win),
              .lo = -INFINITY,
              .hi = INFINITY};
   for (gint64 tile = chunk.tile; tile < chunk.tile_end; tile++) {

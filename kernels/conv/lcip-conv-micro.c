@@ -5,6 +5,9 @@
  * weights: as many independent sums as registers allow, so that the multiply-add units never wait
  * for a result. */
 
+/* Columns of a window that multiply_narrow() takes at once. */
+enum { NARROW_TAPS = 3 };
+
 /* Adds the products of @channels channels, at @x of pixels @step apart. */
 LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, const int pixels,
                           const int vecs, const int step, const int channels) {
@@ -74,30 +77,54 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   }
 }
 
+/* Adds what @taps columns of a row of the window give, which read pixels next to each other: a
+ * pixel is permuted once for all of them. @w: their weights, @step apart. */
+LCIP_INLINE void multiply_narrow(vf sum[PIXELS], const Micro *m, const float *x, const float *w,
+                                 gint64 step, const int pixels, const int taps) {
+  for (int k = 0; k < m->width; k++, w += LCIP_BLOCK) {
+    const vi lanes = v_load_lanes(m->lanes + k * LCIP_LANES);
+    vf weights[NARROW_TAPS];
+    LCIP_UNROLL
+    for (int t = 0; t < taps; t++)
+      weights[t] = v_load(w + t * step);
+    LCIP_UNROLL
+    for (int i = 0; i < pixels + taps - 1; i++) {
+      const vf value = v_permute(v_load(x + i * LCIP_BLOCK), lanes);
+      LCIP_UNROLL
+      for (int t = 0; t < taps; t++)
+        if (i >= t && i - t < pixels)
+          sum[i - t] += value * weights[t];
+    }
+  }
+}
+
+/* Row @ky of the window for vector @v of a block. */
+LCIP_INLINE void narrow_row(vf sum[PIXELS], const Micro *m, gint64 ky, int v, const int pixels) {
+  const gint64 column = m->width * LCIP_BLOCK, next = m->neighbour;
+  const float *row = m->x + (gsize)ky * m->x_row + v * LCIP_LANES;
+  const float *w = m->w + ky * m->kw * column + v * LCIP_LANES;
+  for (gint64 first = 0; first < MIN(next, m->kw); first++)
+    for (gint64 kx = first; kx < m->kw; kx += NARROW_TAPS * next) {
+      const float *x = row + m->taps[kx];
+      if (kx + 2 * next < m->kw)
+        multiply_narrow(sum, m, x, w + kx * column, next * column, pixels, 3);
+      else if (kx + next < m->kw)
+        multiply_narrow(sum, m, x, w + kx * column, next * column, pixels, 2);
+      else
+        multiply_narrow(sum, m, x, w + kx * column, next * column, pixels, 1);
+    }
+}
+
 /* One tile of narrow groups, @m->width channels each: lane l of a vector is summed over the
  * channels l / width * width + k of the same vector. */
 LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
   for (int v = 0; v < LCIP_BLOCK_VECS; v++) {
-    const float *w = m->w + v * LCIP_LANES;
-    vf sum[PIXELS], x[PIXELS];
+    vf sum[PIXELS];
     LCIP_UNROLL
     for (int i = 0; i < pixels; i++)
       sum[i] = v_load(m->bias + v * LCIP_LANES);
-    w += m->ky * m->kw * m->width * LCIP_BLOCK;
     for (gint64 ky = m->ky; ky < m->ky_end; ky++)
-      for (gint64 kx = 0; kx < m->kw; kx++) {
-        const float *from = m->x + (gsize)ky * m->x_row + m->taps[kx] + v * LCIP_LANES;
-        LCIP_UNROLL
-        for (int i = 0; i < pixels; i++)
-          x[i] = v_load(from + i * LCIP_BLOCK);
-        for (int k = 0; k < m->width; k++, w += LCIP_BLOCK) {
-          const vi lanes = v_load_lanes(m->lanes + k * LCIP_LANES);
-          const vf weights = v_load(w);
-          LCIP_UNROLL
-          for (int i = 0; i < pixels; i++)
-            sum[i] += v_permute(x[i], lanes) * weights;
-        }
-      }
+      narrow_row(sum, m, ky, v, pixels);
     const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
     const vm mask = v_first_lanes(MAX(0, m->channels - v * LCIP_LANES));
     const gsize at = (gsize)v * m->vec_stride;

@@ -13,8 +13,9 @@
  * From the first to the second vector of a pixel in @out and @side it is @vec_stride, to the next
  * pixel @out_step. For each channel of the input one float of @next is fetched, @next_step apart.
  * All in elements. Of the tile's channels there are @channels or more; results of others are 0 even
- * where inputs are NaN. @width, @lanes: of narrow groups, the k-th vector of @lanes says which
- * lane's value goes where. */
+ * where inputs are NaN. @width, @lanes, @neighbour: of narrow groups; the k-th vector of
+ * @lanes says which lane's value goes where, columns of the window that are @neighbour apart read
+ * pixels next to each other. */
 typedef struct {
   const float *x, *w, *bias, *side, *next;
   float *out;
@@ -22,7 +23,7 @@ typedef struct {
   const gint32 *lanes;
   gsize x_block, x_row, vec_stride, out_step;
   const gsize *taps;
-  gint64 next_step, n_blocks, last_depth, kh, kw, ky, ky_end;
+  gint64 neighbour, next_step, n_blocks, last_depth, kh, kw, ky, ky_end;
   float lo, hi;
 } Micro;
 
