@@ -10,6 +10,12 @@ struct _LcipAttrs {
   GHashTable *values;     /* owned: name -> LcipAttrValue */
 };
 
+/* GLib makes its C locale when a number is first parsed. A thread that meets another at that may
+ * find errno set by the wait, and its number refused; so this is done before there are threads. */
+static void __attribute__((constructor)) make_c_locale(void) {
+  g_ascii_strtoull("0", NULL, 10);
+}
+
 static const char *const type_names[] = {"int",    "float",   "string", "ints",
                                          "floats", "strings", "tensor"};
 
