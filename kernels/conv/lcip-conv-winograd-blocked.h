@@ -23,11 +23,7 @@
 #define ROWS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of a micro-kernel */
 
-enum {
-  MAX_SIDE = LCIP_WINOGRAD_MAX_SIDE,
-  MAX_TILE = LCIP_WINOGRAD_MAX_TILE,
-  CACHE_LINE_ELEMS = 16
-};
+enum { TILE = WINOGRAD_TILE, SIDE = TILE + 2, CACHE_LINE_ELEMS = 16 };
 /* Staged: parts of the tiles that are chunks of their own, for each block or group. */
 enum { STAGE_PARTS = 2 };
 /* Fewer channels than this make transforms dearer than the products they save. */
@@ -152,28 +148,32 @@ static Place place_of(const LcipWinograd *p, gint64 index) {
   return (Place){index / per_image, rest / p->tile_cols * p->m, rest % p->tile_cols * p->m};
 }
 
-/* One vector of channels of one tile, pixels @pixel apart in rows @row apart -> every @stride. */
-LCIP_INLINE void transform_input(const int m, const float *x, gsize row, gsize pixel, float *out,
-                                 gsize stride) {
-  const int side = m + 2;
-  vf half[MAX_SIDE][MAX_SIDE];
+/* One vector of channels of one tile, rows of pixels @row apart -> frequencies @stride apart. What
+ * the next tile of the row reads anew is fetched meanwhile. Not inlined: the compiler would compute
+ * the addresses of all frequencies before the loop over tiles, and keep them on the stack. */
+static G_NO_INLINE void transform_input(const float *x, gsize row, float *out, gsize stride) {
+  vf half[SIDE][SIDE];
   LCIP_UNROLL
-  for (int r = 0; r < side; r++) {
+  for (int c = 0; c < SIDE; c++) {
+    const float *from = x + c * LCIP_BLOCK;
+    vf column[SIDE];
     LCIP_UNROLL
-    for (int c = 0; c < side; c++)
-      half[r][c] = v_load(x + (gsize)r * row + (gsize)c * pixel);
-    winograd_input(m, half[r]);
+    for (int r = 0; r < SIDE; r++, from += row) {
+      column[r] = v_load(from);
+      if (c >= SIDE - TILE)
+        __builtin_prefetch(from + TILE * LCIP_BLOCK, 0, 3);
+    }
+    winograd_input(TILE, column);
+    LCIP_UNROLL
+    for (int r = 0; r < SIDE; r++)
+      half[r][c] = column[r];
   }
   LCIP_UNROLL
-  for (int c = 0; c < side; c++) {
-    vf column[MAX_SIDE];
+  for (int r = 0; r < SIDE; r++) {
+    winograd_input(TILE, half[r]);
     LCIP_UNROLL
-    for (int r = 0; r < side; r++)
-      column[r] = half[r][c];
-    winograd_input(m, column);
-    LCIP_UNROLL
-    for (int r = 0; r < side; r++)
-      v_store(out + (gsize)(r * side + c) * stride, column[r]);
+    for (int c = 0; c < SIDE; c++, out += stride)
+      v_store(out, half[r][c]);
   }
 }
 
@@ -189,22 +189,20 @@ static void copy_patch(const LcipWinograd *p, const float *plane, gint64 y, gint
     }
 }
 
-LCIP_INLINE void transform_block(const Conv *conv, const int m, Place at, const float *plane,
-                                 float *out) {
+static void transform_block(const Conv *conv, Place at, const float *plane, float *out) {
   const LcipWinograd *p = &conv->plan;
   const gint64 y = at.y - p->pad_y, x = at.x - p->pad_x;
-  float patch[MAX_SIDE * MAX_SIDE * LCIP_BLOCK];
+  float patch[SIDE * SIDE * LCIP_BLOCK];
   const float *from = patch;
-  gsize row = (gsize)((m + 2) * LCIP_BLOCK);
-  if (y >= 0 && x >= 0 && y + m + 2 <= p->h && x + m + 2 <= p->w) {
+  gsize row = SIDE * LCIP_BLOCK;
+  if (y >= 0 && x >= 0 && y + SIDE <= p->h && x + SIDE <= p->w) {
     from = plane + (y * p->w + x) * LCIP_BLOCK;
     row = (gsize)(p->w * LCIP_BLOCK);
   } else {
     copy_patch(p, plane, y, x, patch);
   }
   for (int v = 0; v < LCIP_BLOCK_VECS; v++)
-    transform_input(m, from + v * LCIP_LANES, row, LCIP_BLOCK, out + v * LCIP_LANES,
-                    conv->input_stride);
+    transform_input(from + v * LCIP_LANES, row, out + v * LCIP_LANES, conv->input_stride);
 }
 
 static void transform_inputs(const Conv *conv, const Chunk *chunk) {
@@ -214,7 +212,7 @@ static void transform_inputs(const Conv *conv, const Chunk *chunk) {
   for (gint64 block = chunk->block; block < chunk->block_end; block++)
     for (gint64 t = 0; t < chunk->n_tiles; t++) {
       const Place at = place_of(p, chunk->tile + t);
-      transform_block(conv, WINOGRAD_TILE, at, in + (at.n * p->blocks + block) * plane,
+      transform_block(conv, at, in + (at.n * p->blocks + block) * plane,
                       chunk->inputs + (block * p->max_tiles + t) * LCIP_BLOCK);
     }
 }
@@ -332,52 +330,39 @@ static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 
   }
 }
 
-/* Finished results of one vector of one tile. */
-LCIP_INLINE void transform_output(const Conv *conv, const int m, const float *products, vf bias,
-                                  vf y[MAX_TILE][MAX_TILE]) {
-  const int side = m + 2;
-  vf half[MAX_TILE][MAX_SIDE];
+/* Results of one vector of one tile from products @stride apart; not inlined as
+ * transform_input(). */
+static G_NO_INLINE void transform_output(const float *products, gsize stride, vf bias,
+                                         vf y[TILE][TILE]) {
+  vf half[SIDE][TILE];
   LCIP_UNROLL
-  for (int c = 0; c < side; c++) {
-    vf column[MAX_SIDE], out[MAX_TILE];
+  for (int r = 0; r < SIDE; r++) {
+    vf row[SIDE];
     LCIP_UNROLL
-    for (int r = 0; r < side; r++)
-      column[r] = v_load(products + (gsize)(r * side + c) * conv->product_stride);
-    winograd_output(m, column, out);
-    LCIP_UNROLL
-    for (int r = 0; r < m; r++)
-      half[r][c] = out[r];
+    for (int c = 0; c < SIDE; c++, products += stride)
+      row[c] = v_load(products);
+    winograd_output(TILE, row, half[r]);
   }
   LCIP_UNROLL
-  for (int r = 0; r < m; r++) {
-    winograd_output(m, half[r], y[r]);
+  for (int c = 0; c < TILE; c++) {
+    vf column[SIDE], out[TILE];
     LCIP_UNROLL
-    for (int c = 0; c < m; c++)
-      y[r][c] += bias;
+    for (int r = 0; r < SIDE; r++)
+      column[r] = half[r][c];
+    winograd_output(TILE, column, out);
+    LCIP_UNROLL
+    for (int r = 0; r < TILE; r++)
+      y[r][c] = out[r] + bias;
   }
-}
-
-/* Epilogues: in registers where they are simple, else one by one. @mask: channels that there are.
- */
-LCIP_INLINE vf finish(const Conv *conv, vf y, gsize at, vi mask) {
-  const LcipTail *tail = &conv->tail;
-  if (!tail->simple) {
-    y = v_tail(tail, conv->call, y, at);
-  } else {
-    if (tail->side_input >= 0)
-      y += v_load((const float *)conv->call->inputs[tail->side_input].data + at);
-    y = v_clamp(y, tail->lo, tail->hi);
-  }
-  return v_mask(y, mask);
 }
 
 /* 0 times anything finite is 0. */
-LCIP_INLINE gboolean all_finite(const int m, vf y[MAX_TILE][MAX_TILE]) {
+LCIP_INLINE gboolean all_finite(vf y[TILE][TILE]) {
   vf sum = v_set1(0.0f);
   LCIP_UNROLL
-  for (int r = 0; r < m; r++)
+  for (int r = 0; r < TILE; r++)
     LCIP_UNROLL
-  for (int c = 0; c < m; c++)
+  for (int c = 0; c < TILE; c++)
     sum += y[r][c] * 0.0f;
   const vi odd = sum != sum;
   gint32 any = 0;
@@ -407,31 +392,53 @@ static float convolve_one(const Conv *conv, gint64 n, gint64 oc, gint64 y, gint6
 /* NaN and infinities would spread over the tile that they are in: it is computed by the definition,
  * from the weights as the model has them. */
 static void convolve_tile(const Conv *conv, Place at, gint64 vec, int rows, int cols,
-                          vf y[MAX_TILE][MAX_TILE]) {
+                          vf y[TILE][TILE]) {
   for (int r = 0; r < rows; r++)
     for (int c = 0; c < cols; c++)
       for (int lane = 0; lane < LCIP_LANES && vec * LCIP_LANES + lane < conv->plan.oc; lane++)
         y[r][c][lane] = convolve_one(conv, at.n, vec * LCIP_LANES + lane, at.y + r, at.x + c);
 }
 
-LCIP_INLINE void store_tile(const Conv *conv, const int m, Place at, gint64 vec,
-                            const float *products) {
+/* Stores @rows x @cols of a tile, the first pixel at element @first, with its epilogues: in
+ * registers where they are @simple, else one by one. The next tile's pixels are fetched meanwhile.
+ * @mask: channels that there are. */
+LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE][TILE], const int rows, const int cols,
+                              gsize first, vi mask, const gboolean simple, const gboolean add) {
+  const LcipTail *tail = &conv->tail;
+  const gsize row = (gsize)(conv->plan.ow * LCIP_BLOCK);
+  float *out = conv->call->outputs[0].data;
+  const float *side = add ? conv->call->inputs[tail->side_input].data : NULL;
+  const vf lo = v_set1(tail->lo), hi = v_set1(tail->hi);
+  for (int r = 0; r < rows; r++, first += row)
+    LCIP_UNROLL
+  for (int c = 0; c < cols; c++) {
+    const gsize at = first + (gsize)(c * LCIP_BLOCK);
+    __builtin_prefetch(out + at + TILE * LCIP_BLOCK, 1, 3);
+    vf value = add ? y[r][c] + v_load(side + at) : y[r][c];
+    value = simple ? v_min(hi, v_max(lo, value)) : v_tail(tail, conv->call, value, at);
+    v_store(out + at, v_mask(value, mask));
+  }
+}
+
+static void store_tile(const Conv *conv, Place at, gint64 vec, const float *products) {
   const LcipWinograd *p = &conv->plan;
   const gint64 block = at.n * (p->vecs / LCIP_BLOCK_VECS) + vec / LCIP_BLOCK_VECS;
-  const gint64 in_block = vec % LCIP_BLOCK_VECS * LCIP_LANES;
+  const gint64 pixel = (block * p->oh + at.y) * p->ow + at.x;
+  const gsize first = (gsize)(pixel * LCIP_BLOCK + vec % LCIP_BLOCK_VECS * LCIP_LANES);
   const vi mask = v_lanes_below((int)CLAMP(p->oc - vec * LCIP_LANES, 0, LCIP_LANES));
-  const int rows = (int)MIN(m, p->oh - at.y), cols = (int)MIN(m, p->ow - at.x);
-  float *out = conv->call->outputs[0].data;
-  vf y[MAX_TILE][MAX_TILE];
-  transform_output(conv, m, products, v_load(conv->biases + vec * LCIP_LANES), y);
-  if (!all_finite(m, y))
+  const int rows = (int)MIN(TILE, p->oh - at.y), cols = (int)MIN(TILE, p->ow - at.x);
+  vf y[TILE][TILE];
+  transform_output(products, conv->product_stride, v_load(conv->biases + vec * LCIP_LANES), y);
+  if (!all_finite(y))
     convolve_tile(conv, at, vec, rows, cols, y);
-  for (int r = 0; r < rows; r++)
-    for (int c = 0; c < cols; c++) {
-      const gint64 pixel = (block * p->oh + at.y + r) * p->ow + at.x + c;
-      const gsize here = (gsize)(pixel * LCIP_BLOCK + in_block);
-      v_store(out + here, finish(conv, y[r][c], here, mask));
-    }
+  if (!conv->tail.simple)
+    store_pixels(conv, y, rows, cols, first, mask, FALSE, FALSE);
+  else if (conv->tail.side_input >= 0)
+    store_pixels(conv, y, rows, cols, first, mask, TRUE, TRUE);
+  else if (cols == TILE)
+    store_pixels(conv, y, rows, TILE, first, mask, TRUE, FALSE);
+  else
+    store_pixels(conv, y, rows, cols, first, mask, TRUE, FALSE);
 }
 
 /* @products: of the group. */
@@ -439,7 +446,7 @@ static void store_tiles(const Conv *conv, const Chunk *chunk, gint64 group, cons
   const LcipWinograd *p = &conv->plan;
   for (int v = 0; v < group_vecs(p, group); v++)
     for (gint64 t = 0; t < chunk->n_tiles; t++)
-      store_tile(conv, WINOGRAD_TILE, place_of(p, chunk->tile + t), 2 * group + v,
+      store_tile(conv, place_of(p, chunk->tile + t), 2 * group + v,
                  products + (v * p->max_tiles + t) * LCIP_LANES);
 }
 
