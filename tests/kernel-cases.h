@@ -91,6 +91,8 @@ static const KernelCase kernel_cases[] = {
     {"ConvTranspose", "f:2x2x6 c:2x3x3 c:3", "strides=2"},
     {"ConvTranspose", "f:1x1x1x1 c:1x1x1x1", ""},
     {"ConvTranspose", "f:1x16x5x5 c:16x8x2x2 c:8", "strides=2 2", "Relu"},
+    {"ConvTranspose", "f:2x20x3x37 c:20x3x2x2 c:3", "strides=2 2", "Sigmoid"},
+    {"ConvTranspose", "f:1x5x2x33 c:5x1x3x3", "strides=3 3", "LeakyRelu Relu"},
 
     {"MaxPool", "f:1x3x8x8", "kernel_shape=2 2;strides=2 2"},
     {"MaxPool", "f:1x17x7x9", "kernel_shape=3 3;strides=2 2;pads=1 1 1 1"},

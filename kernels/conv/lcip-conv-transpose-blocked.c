@@ -5,18 +5,19 @@
  * use to double height and width: every output pixel comes from one input pixel, so it is a 1x1
  * convolution to "results" whose pixels are then spread. A result is one output channel at one
  * place of the window. With many output channels the results of one place are a block and are
- * stored as such; with few, all results share the vectors and are stored one by one, dense. */
+ * stored as such; with few, the lanes of a vector are neighbouring input pixels instead, whose
+ * channels are transposed for this, and the output is dense. */
 
-enum { RUN = 8, MAX_DENSE_RESULTS = 64, CHUNK_PIXELS = 512 };
+enum { RUN = 8, GROUP = 4, MAX_DENSE_RESULTS = 64, CHUNK_PIXELS = 512 };
 
-/* @results: padded; [place][channel] blocked, [channel][place] dense. */
+/* @results: padded; [place][channel] blocked, [channel][place] dense. @group: results whose weights
+ * lie together, for each input channel. A chunk is @chunk_rows rows, or CHUNK_PIXELS pixels. */
 typedef struct {
-  gint64 c, oc, kh, kw, h, w, in_blocks, out_blocks, results, parts;
+  gint64 c, oc, kh, kw, h, w, in_blocks, out_blocks, results, group, chunk_rows, parts;
   gboolean dense;
   LcipTail tail;
   const LcipCall *call;
   const float *weights, *biases;
-  gint64 places[MAX_DENSE_RESULTS];
 } Conv;
 
 static gboolean ints_are(const LcipStep *step, const char *name, gint64 a, gint64 b, gint64 none) {
@@ -84,7 +85,8 @@ static void conv_init(Conv *conv, const LcipStep *step, gboolean dense) {
   conv->in_blocks = lcip_blocks(conv->c, LCIP_BLOCK);
   conv->out_blocks = lcip_blocks(conv->oc, LCIP_BLOCK);
   const gint64 places = conv->kh * conv->kw;
-  conv->results = dense ? lcip_blocks(conv->oc * places, LCIP_LANES) * LCIP_LANES
+  conv->group = dense ? GROUP : LCIP_LANES;
+  conv->results = dense ? lcip_blocks(conv->oc * places, GROUP) * GROUP
                         : conv->out_blocks * LCIP_BLOCK * places;
 }
 
@@ -96,7 +98,7 @@ static gboolean find_result(const Conv *conv, gint64 r, gint64 *oc, gint64 *plac
   return *oc < conv->oc;
 }
 
-/* [vector of results][input channel][lane], then the biases. */
+/* [group of results][input channel][result in group], then the biases. */
 static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,
                         GError **error) {
   Conv conv;
@@ -116,13 +118,15 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
     gint64 oc, place;
     if (!find_result(&conv, r, &oc, &place))
       continue;
-    float *to = packed + r / LCIP_LANES * conv.c * LCIP_LANES + r % LCIP_LANES;
+    float *to = packed + r / conv.group * conv.c * conv.group + r % conv.group;
     for (gint64 c = 0; c < conv.c; c++)
-      to[c * LCIP_LANES] = w[(c * conv.oc + oc) * places + place];
+      to[c * conv.group] = w[(c * conv.oc + oc) * places + place];
     biases[r] = bias ? bias[oc] : 0.0f;
   }
   return TRUE;
 }
+
+/* ---- blocked output ---- */
 
 /* One vector of results for @pixels input pixels from @x on. */
 LCIP_INLINE void results_body(const Conv *conv, const float *x, gint64 first, vf *sum,
@@ -159,26 +163,6 @@ static void store_blocked(const Conv *conv, gint64 n, gint64 y, gint64 x, gint64
           (vf)((vi)v_tail(&conv->tail, conv->call, value, at) & mask));
 }
 
-/* The places of the results in a dense output lie at @places from the first. */
-static void store_dense(const Conv *conv, gint64 n, gint64 y, gint64 x, gint64 first, vf value) {
-  float lanes[LCIP_LANES];
-  float *out = (float *)conv->call->outputs[0].data +
-               (n * conv->oc * conv->h + y) * conv->kh * conv->w * conv->kw + x * conv->kw;
-  v_store(lanes, v_tail(&conv->tail, conv->call, value, 0));
-  const gint64 end = MIN(first + LCIP_LANES, conv->oc * conv->kh * conv->kw);
-  for (gint64 r = first; r < end; r++)
-    out[conv->places[r]] = lanes[r - first];
-}
-
-static void find_places(Conv *conv) {
-  for (gint64 r = 0; r < conv->oc * conv->kh * conv->kw; r++) {
-    gint64 oc, place;
-    find_result(conv, r, &oc, &place);
-    const gint64 row = oc * conv->h * conv->kh + place / conv->kw;
-    conv->places[r] = row * conv->w * conv->kw + place % conv->kw;
-  }
-}
-
 static void run_pixels(const Conv *conv, gint64 n, gint64 pixel, int pixels) {
   const float *x = (const float *)conv->call->inputs[0].data +
                    (n * conv->in_blocks * conv->h * conv->w + pixel) * LCIP_BLOCK;
@@ -189,13 +173,8 @@ static void run_pixels(const Conv *conv, gint64 n, gint64 pixel, int pixels) {
     else
       for (int i = 0; i < pixels; i++)
         results_body(conv, x + i * LCIP_BLOCK, first, sum + i, 1);
-    for (int i = 0; i < pixels; i++) {
-      const gint64 y = (pixel + i) / conv->w, column = (pixel + i) % conv->w;
-      if (conv->dense)
-        store_dense(conv, n, y, column, first, sum[i]);
-      else
-        store_blocked(conv, n, y, column, first, sum[i]);
-    }
+    for (int i = 0; i < pixels; i++)
+      store_blocked(conv, n, (pixel + i) / conv->w, (pixel + i) % conv->w, first, sum[i]);
   }
 }
 
@@ -205,6 +184,96 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
   const gint64 end = MIN(begin + CHUNK_PIXELS, conv->h * conv->w);
   for (gint64 pixel = begin; pixel < end; pixel += RUN)
     run_pixels(conv, n, pixel, (int)MIN(RUN, end - pixel));
+}
+
+/* ---- dense output ---- */
+
+/* Constant bounds make shuffles of these loops. */
+static void transpose_pixels(const float *in, float *out) {
+  for (int c = 0; c < LCIP_BLOCK; c++)
+    for (int p = 0; p < LCIP_LANES; p++)
+      out[c * LCIP_LANES + p] = in[p * LCIP_BLOCK + c];
+}
+
+/* Adds to GROUP vectors of results at @sums what @depth channels at @x give. */
+LCIP_INLINE void add_group(const float *x, const float *w, gint64 depth, float *sums) {
+  vf sum[GROUP];
+  LCIP_UNROLL
+  for (int i = 0; i < GROUP; i++)
+    sum[i] = v_load(sums + i * LCIP_BLOCK);
+  for (gint64 k = 0; k < depth; k++) {
+    const vf value = v_load(x + k * LCIP_LANES);
+    LCIP_UNROLL
+    for (int i = 0; i < GROUP; i++)
+      sum[i] += value * w[k * GROUP + i];
+  }
+  LCIP_UNROLL
+  for (int i = 0; i < GROUP; i++)
+    v_store(sums + i * LCIP_BLOCK, sum[i]);
+}
+
+/* The @pixels at @x, if they are fewer than a vector's lanes with others behind them in @padded. */
+static const float *pad_pixels(const float *x, int pixels, float *padded) {
+  if (pixels == LCIP_LANES)
+    return x;
+  memset(padded, 0, LCIP_LANES * LCIP_BLOCK * sizeof(float));
+  memcpy(padded, x, (gsize)(pixels * LCIP_BLOCK) * sizeof(float));
+  return padded;
+}
+
+/* The results of LCIP_LANES pixels from @x on, of which @pixels are there, and their epilogues; a
+ * result's are LCIP_BLOCK from the next one's. */
+static void sum_pixels(const Conv *conv, const float *x, int pixels, float *sums) {
+  float padded[LCIP_LANES * LCIP_BLOCK], turned[LCIP_LANES * LCIP_BLOCK];
+  for (gint64 r = 0; r < conv->results; r++)
+    v_store(sums + r * LCIP_BLOCK, v_set1(conv->biases[r]));
+  for (gint64 b = 0; b < conv->in_blocks; b++, x += conv->h * conv->w * LCIP_BLOCK) {
+    const gint64 first = b * LCIP_BLOCK, depth = MIN(LCIP_BLOCK, conv->c - first);
+    transpose_pixels(pad_pixels(x, pixels, padded), turned);
+    for (gint64 r = 0; r < conv->results; r += GROUP)
+      add_group(turned, conv->weights + r * conv->c + first * GROUP, depth, sums + r * LCIP_BLOCK);
+  }
+  for (guint i = 0; i < conv->tail.n; i++)
+    v_tail_each(&conv->tail.ops[i], NULL, sums, sums, (int)conv->results,
+                v_lanes_below(LCIP_LANES));
+}
+
+/* @kw vectors become one row in which their lanes alternate. */
+static void store_row(const float *sums, gint64 kw, int pixels, float *out) {
+  if (kw == 2 && pixels == LCIP_LANES)
+    for (int i = 0; i < LCIP_LANES; i++) {
+      out[2 * i] = sums[i];
+      out[2 * i + 1] = sums[LCIP_BLOCK + i];
+    }
+  else
+    for (int i = 0; i < pixels; i++)
+      for (gint64 kx = 0; kx < kw; kx++)
+        out[i * kw + kx] = sums[kx * LCIP_BLOCK + i];
+}
+
+static void run_dense_row(const Conv *conv, gint64 n, gint64 y) {
+  float sums[MAX_DENSE_RESULTS * LCIP_BLOCK];
+  const gint64 plane = conv->h * conv->w;
+  const float *x = (const float *)conv->call->inputs[0].data +
+                   (n * conv->in_blocks * plane + y * conv->w) * LCIP_BLOCK;
+  float *out = (float *)conv->call->outputs[0].data;
+  for (gint64 column = 0; column < conv->w; column += LCIP_LANES) {
+    const int pixels = (int)MIN(LCIP_LANES, conv->w - column);
+    sum_pixels(conv, x + column * LCIP_BLOCK, pixels, sums);
+    for (gint64 i = 0; i < conv->oc * conv->kh; i++) {
+      const gint64 oc = n * conv->oc + i / conv->kh, oy = y * conv->kh + i % conv->kh;
+      store_row(sums + i * conv->kw * LCIP_BLOCK, conv->kw, pixels,
+                out + ((oc * conv->h * conv->kh + oy) * conv->w + column) * conv->kw);
+    }
+  }
+}
+
+static void run_dense_chunk(gpointer data, guint chunk, guint worker) {
+  const Conv *conv = data;
+  const gint64 n = chunk / conv->parts, begin = chunk % conv->parts * conv->chunk_rows;
+  const gint64 end = MIN(begin + conv->chunk_rows, conv->h);
+  for (gint64 y = begin; y < end; y++)
+    run_dense_row(conv, n, y);
 }
 
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
@@ -222,10 +291,11 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   conv.w = in->dims[3];
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + conv.results * conv.c;
-  if (conv.dense)
-    find_places(&conv);
-  conv.parts = lcip_blocks(conv.h * conv.w, CHUNK_PIXELS);
-  lcip_team_run(team, (guint)(in->dims[0] * conv.parts), run_chunk, &conv);
+  conv.chunk_rows = MAX(1, CHUNK_PIXELS / conv.w);
+  conv.parts = conv.dense ? lcip_blocks(conv.h, conv.chunk_rows)
+                          : lcip_blocks(conv.h * conv.w, CHUNK_PIXELS);
+  lcip_team_run(team, (guint)(in->dims[0] * conv.parts), conv.dense ? run_dense_chunk : run_chunk,
+                &conv);
   return TRUE;
 }
 
