@@ -3,11 +3,13 @@
 #include "lcip-vec.h"
 
 /* Resize of height and width in blocked tensors, any mode that is a sum of a few taps along each of
- * them. The taps of rows and columns are worked out once per call, in the scratch. */
+ * them. The taps of rows and columns are worked out once per call, in the scratch. A row of output
+ * is summed over the input's rows first, into a row of the scratch, and over its columns then. */
 
 typedef struct {
   const LcipCall *call;
   const LcipResizeTaps *rows, *columns;
+  float *sums; /* a row of the input for each worker */
   gint64 c, blocks, h, w, oh, ow, chunk_rows, parts;
 } Job;
 
@@ -32,16 +34,13 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
   return TRUE;
 }
 
-static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
-  const LcipShape *out = &step->outputs[0].shape;
+static gsize taps_bytes(const LcipShape *out) {
   return (gsize)(out->dims[2] + out->dims[3]) * sizeof(LcipResizeTaps);
 }
 
-LCIP_INLINE vf sum_columns(const float *row, const LcipResizeTaps *x) {
-  vf sum = v_load(row + x->index[0] * LCIP_BLOCK) * x->weight[0];
-  for (int i = 1; i < x->n; i++)
-    sum += v_load(row + x->index[i] * LCIP_BLOCK) * x->weight[i];
-  return sum;
+static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
+  const gsize row = (gsize)(step->inputs[0].shape.dims[3] * LCIP_BLOCK);
+  return taps_bytes(&step->outputs[0].shape) + row * sizeof(float) * workers;
 }
 
 /* Taps without weight are left out, so that NaN and infinity there do not matter. */
@@ -57,16 +56,41 @@ static LcipResizeTaps without_zeros(const LcipResizeTaps *taps) {
   return kept;
 }
 
-static void run_row(const Job *job, const float *plane, float *out, gint64 oy) {
-  const LcipResizeTaps *y = &job->rows[oy];
-  for (gint64 ox = 0; ox < job->ow; ox++)
-    for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES) {
-      vf sum = {0};
-      for (int i = 0; i < y->n; i++)
-        sum += sum_columns(plane + y->index[i] * job->w * LCIP_BLOCK + lane, &job->columns[ox]) *
-               y->weight[i];
-      v_store(out + (oy * job->ow + ox) * LCIP_BLOCK + lane, sum);
-    }
+/* @n vectors of @taps->n rows, the first at @plane, into one. */
+LCIP_INLINE void add_rows(const float *plane, gint64 row_elems, const LcipResizeTaps *taps,
+                          gint64 n, float *sums, const int n_taps) {
+  const float *rows[LCIP_RESIZE_MAX_TAPS] = {plane};
+  for (int i = 0; i < n_taps; i++)
+    rows[i] = plane + taps->index[i] * row_elems;
+  for (gint64 k = 0; k < n * LCIP_LANES; k += LCIP_LANES) {
+    vf sum = v_load(rows[0] + k) * taps->weight[0];
+    LCIP_UNROLL
+    for (int i = 1; i < n_taps; i++)
+      sum += v_load(rows[i] + k) * taps->weight[i];
+    v_store(sums + k, sum);
+  }
+}
+
+/* The input's rows as @y says: one of them itself, or their sum in @sums. */
+static const float *sum_rows(const Job *job, const float *plane, const LcipResizeTaps *y,
+                             float *sums) {
+  const gint64 row = job->w * LCIP_BLOCK, n = job->w * LCIP_BLOCK_VECS;
+  if (y->n == 1 && y->weight[0] == 1.0f)
+    return plane + y->index[0] * row;
+  if (y->n == 2)
+    add_rows(plane, row, y, n, sums, 2);
+  else
+    add_rows(plane, row, y, n, sums, y->n);
+  return sums;
+}
+
+LCIP_INLINE vf sum_columns(const float *row, const LcipResizeTaps *x) {
+  vf sum = v_load(row + x->index[0] * LCIP_BLOCK) * x->weight[0];
+  if (x->n == 2)
+    return sum + v_load(row + x->index[1] * LCIP_BLOCK) * x->weight[1];
+  for (int i = 1; i < x->n; i++)
+    sum += v_load(row + x->index[i] * LCIP_BLOCK) * x->weight[i];
+  return sum;
 }
 
 static void run_chunk(gpointer data, guint chunk, guint worker) {
@@ -75,9 +99,15 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
   const float *plane =
       (const float *)job->call->inputs[0].data + block * job->h * job->w * LCIP_BLOCK;
   float *out = (float *)job->call->outputs[0].data + block * job->oh * job->ow * LCIP_BLOCK;
+  float *sums = job->sums + (gsize)worker * (gsize)(job->w * LCIP_BLOCK);
   const gint64 end = MIN((part + 1) * job->chunk_rows, job->oh);
-  for (gint64 oy = part * job->chunk_rows; oy < end; oy++)
-    run_row(job, plane, out, oy);
+  for (gint64 oy = part * job->chunk_rows; oy < end; oy++) {
+    const float *row = sum_rows(job, plane, &job->rows[oy], sums);
+    for (gint64 ox = 0; ox < job->ow; ox++)
+      for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES)
+        v_store(out + (oy * job->ow + ox) * LCIP_BLOCK + lane,
+                sum_columns(row + lane, &job->columns[ox]));
+  }
 }
 
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
@@ -90,6 +120,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Job job = {.call = call,
              .rows = taps,
              .columns = taps + out->dims[2],
+             .sums = (float *)(taps + out->dims[2] + out->dims[3]),
              .blocks = lcip_blocks(in->dims[1], LCIP_BLOCK),
              .h = in->dims[2],
              .w = in->dims[3],
@@ -98,7 +129,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   for (int axis = 2; axis < 4; axis++)
     for (gint64 i = 0; i < out->dims[axis]; i++, taps++) {
       LcipResizeTaps all;
-      lcip_resize_taps(call->step, &resize, axis, i, &all);
+      lcip_resize_taps(&resize, axis, i, &all);
       *taps = without_zeros(&all);
     }
   job.chunk_rows = MAX(1, CHUNK_PIXELS / job.ow);

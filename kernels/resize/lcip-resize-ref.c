@@ -61,7 +61,7 @@ static gboolean resize_ref_run(const LcipCall *call, LcipTeam *team, GError **er
     job.strides[i] = stride;
     stride *= in->dims[i];
     for (gint64 k = 0; k < call->outputs[0].shape.dims[i]; k++)
-      lcip_resize_taps(call->step, &job.resize, i, k, taps++);
+      lcip_resize_taps(&job.resize, i, k, taps++);
   }
   lcip_team_ranges(team, lcip_view_count(&call->outputs[0]), 4096, resize_range, &job);
   return TRUE;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+/* In the order of the enumerations. */
 static const char *const coordinate_modes[] = {
     "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",   "align_corners",
     "asymmetric", "tf_crop_and_resize",   "tf_half_pixel_for_nn", NULL};
@@ -10,6 +11,15 @@ static const char *const policies[] = {"stretch", "not_larger", "not_smaller", N
 static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
 static const char *const nearest_modes[] = {"round_prefer_floor", "round_prefer_ceil", "floor",
                                             "ceil", NULL};
+
+/* Which of @names attribute @attr is. */
+static int choice(const LcipStep *step, const char *attr, const char *const *names) {
+  const char *value = lcip_attrs_get_string(step->attrs, attr);
+  int i = 0;
+  while (names[i] && g_strcmp0(names[i], value) != 0)
+    i++;
+  return names[i] ? i : 0;
+}
 
 static gboolean is_mode(const LcipStep *step, const char *attr, const char *value) {
   return g_strcmp0(lcip_attrs_get_string(step->attrs, attr), value) == 0;
@@ -53,7 +63,7 @@ static gboolean apply_scales(const LcipStep *step, LcipResize *resize, const int
   const float *scales = read_floats(step, 2, n, error);
   for (guint i = 0; scales && i < n; i++) {
     LcipResizeAxis *axis = &resize->axes[axes[i]];
-    const double range = is_mode(step, "coordinate_transformation_mode", "tf_crop_and_resize")
+    const double range = resize->coordinates == LCIP_RESIZE_TF_CROP_AND_RESIZE
                              ? (double)axis->roi_end - (double)axis->roi_begin
                              : 1.0;
     const double size = floor((double)axis->in * range * (double)scales[i]);
@@ -104,7 +114,7 @@ static gboolean apply_sizes(const LcipStep *step, LcipResize *resize, const int 
 
 static gboolean read_roi(const LcipStep *step, LcipResize *resize, const int *axes, guint n,
                          GError **error) {
-  if (!is_mode(step, "coordinate_transformation_mode", "tf_crop_and_resize"))
+  if (resize->coordinates != LCIP_RESIZE_TF_CROP_AND_RESIZE)
     return TRUE;
   const float *roi = read_floats(step, 1, 2 * n, error);
   for (guint i = 0; roi && i < n; i++) {
@@ -133,9 +143,13 @@ gboolean lcip_resize_init(LcipResize *resize, const LcipStep *step, const LcipSh
                           GError **error) {
   int axes[LCIP_MAX_RANK];
   guint n;
-  *resize = (LcipResize){.mode = is_mode(step, "mode", "nearest")  ? LCIP_RESIZE_NEAREST
-                                 : is_mode(step, "mode", "linear") ? LCIP_RESIZE_LINEAR
-                                                                   : LCIP_RESIZE_CUBIC};
+  *resize = (LcipResize){
+      .mode = choice(step, "mode", modes),
+      .coordinates = choice(step, "coordinate_transformation_mode", coordinate_modes),
+      .nearest = choice(step, "nearest_mode", nearest_modes),
+      .cubic_a = lcip_attrs_get_float(step->attrs, "cubic_coeff_a"),
+      .exclude_outside = lcip_attrs_get_int(step->attrs, "exclude_outside") != 0,
+  };
   if (!init_axes(resize, shape, error) || !read_axes(step, shape->rank, axes, &n, error) ||
       !read_roi(step, resize, axes, n, error))
     return FALSE;
@@ -173,41 +187,47 @@ static void resize_cost(const LcipStep *step, LcipCost *cost) {
     cost->flops *= x->dims[i] != y->dims[i] ? 2 * taps : 1;
 }
 
-static float source_coordinate(const LcipStep *step, const LcipResizeAxis *axis, gint64 at) {
+static float source_coordinate(const LcipResize *resize, const LcipResizeAxis *axis, gint64 at) {
   const float x = (float)at, scale = axis->scale;
   const float in = (float)axis->in, out = (float)axis->out;
-  const char *mode = lcip_attrs_get_string(step->attrs, "coordinate_transformation_mode");
-  if (g_strcmp0(mode, "align_corners") == 0)
+  switch (resize->coordinates) {
+  case LCIP_RESIZE_ALIGN_CORNERS:
     return out == 1 ? 0 : x * (in - 1) / (out - 1);
-  if (g_strcmp0(mode, "asymmetric") == 0)
+  case LCIP_RESIZE_ASYMMETRIC:
     return x / scale;
-  if (g_strcmp0(mode, "pytorch_half_pixel") == 0)
+  case LCIP_RESIZE_PYTORCH_HALF_PIXEL:
     return out > 1 ? (x + 0.5f) / scale - 0.5f : 0;
-  if (g_strcmp0(mode, "tf_half_pixel_for_nn") == 0)
+  case LCIP_RESIZE_TF_HALF_PIXEL_FOR_NN:
     return (x + 0.5f) / scale;
-  if (g_strcmp0(mode, "tf_crop_and_resize") == 0)
+  case LCIP_RESIZE_TF_CROP_AND_RESIZE:
     return out > 1 ? axis->roi_begin * (in - 1) +
                          x * (axis->roi_end - axis->roi_begin) * (in - 1) / (out - 1)
                    : 0.5f * (axis->roi_begin + axis->roi_end) * (in - 1);
-  if (g_strcmp0(mode, "half_pixel_symmetric") == 0) {
-    const float adjustment = out / (scale * in);
-    return in / 2 * (1 - adjustment) + (x + 0.5f) / scale - 0.5f;
+  case LCIP_RESIZE_HALF_PIXEL_SYMMETRIC:
+    return in / 2 * (1 - out / (scale * in)) + (x + 0.5f) / scale - 0.5f;
+  case LCIP_RESIZE_HALF_PIXEL:
+    break;
   }
   return (x + 0.5f) / scale - 0.5f;
 }
 
-static void nearest_tap(const LcipStep *step, float x, gint64 size, LcipResizeTaps *taps) {
-  float rounded;
-  if (is_mode(step, "nearest_mode", "floor"))
-    rounded = floorf(x);
-  else if (is_mode(step, "nearest_mode", "ceil"))
-    rounded = ceilf(x);
-  else if (is_mode(step, "nearest_mode", "round_prefer_ceil"))
-    rounded = floorf(x + 0.5f);
-  else
-    rounded = ceilf(x - 0.5f);
+static float rounded(LcipResizeNearest how, float x) {
+  switch (how) {
+  case LCIP_RESIZE_FLOOR:
+    return floorf(x);
+  case LCIP_RESIZE_CEIL:
+    return ceilf(x);
+  case LCIP_RESIZE_ROUND_PREFER_CEIL:
+    return floorf(x + 0.5f);
+  case LCIP_RESIZE_ROUND_PREFER_FLOOR:
+    break;
+  }
+  return ceilf(x - 0.5f);
+}
+
+static void nearest_tap(LcipResizeNearest how, float x, gint64 size, LcipResizeTaps *taps) {
   taps->n = 1;
-  taps->index[0] = CLAMP((gint64)rounded, 0, size - 1);
+  taps->index[0] = CLAMP((gint64)rounded(how, x), 0, size - 1);
   taps->weight[0] = 1;
 }
 
@@ -229,39 +249,38 @@ static float cubic_weight(float distance, float a) {
   return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
 }
 
-static void cubic_taps(const LcipStep *step, float x, gint64 size, LcipResizeTaps *taps) {
-  const float a = lcip_attrs_get_float(step->attrs, "cubic_coeff_a");
-  const gboolean exclude = lcip_attrs_get_int(step->attrs, "exclude_outside") != 0;
+static void cubic_taps(const LcipResize *resize, float x, gint64 size, LcipResizeTaps *taps) {
+  const gboolean exclude = resize->exclude_outside;
   const float first = floorf(x);
   float sum = 0;
   taps->n = 4;
   for (int i = 0; i < 4; i++) {
     const gint64 at = (gint64)first - 1 + i;
     taps->index[i] = CLAMP(at, 0, size - 1);
-    taps->weight[i] =
-        exclude && at != taps->index[i] ? 0 : cubic_weight(x - (first - 1 + (float)i), a);
+    taps->weight[i] = exclude && at != taps->index[i]
+                          ? 0
+                          : cubic_weight(x - (first - 1 + (float)i), resize->cubic_a);
     sum += taps->weight[i];
   }
   for (int i = 0; exclude && i < 4; i++)
     taps->weight[i] /= sum;
 }
 
-void lcip_resize_taps(const LcipStep *step, const LcipResize *resize, int axis, gint64 at,
-                      LcipResizeTaps *taps) {
+void lcip_resize_taps(const LcipResize *resize, int axis, gint64 at, LcipResizeTaps *taps) {
   const LcipResizeAxis *a = &resize->axes[axis];
   *taps = (LcipResizeTaps){.n = 1, .index = {at}, .weight = {1}};
-  const gboolean crop = is_mode(step, "coordinate_transformation_mode", "tf_crop_and_resize");
+  const gboolean crop = resize->coordinates == LCIP_RESIZE_TF_CROP_AND_RESIZE;
   if (a->in == a->out && a->scale == 1.0f && !crop)
     return;
   /* Far beyond any size, so that conversion to an integer stays defined. */
-  const float x = CLAMP(source_coordinate(step, a, at), -1e15f, 1e15f);
+  const float x = CLAMP(source_coordinate(resize, a, at), -1e15f, 1e15f);
   taps->outside = crop && (x < 0 || x > (float)(a->in - 1));
   if (resize->mode == LCIP_RESIZE_NEAREST)
-    nearest_tap(step, x, a->in, taps);
+    nearest_tap(resize->nearest, x, a->in, taps);
   else if (resize->mode == LCIP_RESIZE_LINEAR)
     linear_taps(x, a->in, taps);
   else
-    cubic_taps(step, x, a->in, taps);
+    cubic_taps(resize, x, a->in, taps);
 }
 
 static const LcipPortDef resize_inputs[] = {
