@@ -28,15 +28,33 @@ static gboolean is_token(LcipWorker *worker, int tensor) {
   return TENSOR(plan, lcip_plan_root(plan, tensor))->store == LCIP_STORE_TOKEN;
 }
 
+/* @view with the sizes of @actual, where the planned shapes @root and @view differ only in where
+ * axes of size 1 stand. */
+static gboolean carry_sizes(const LcipShape *root, const LcipShape *view, const LcipShape *actual,
+                            LcipShape *shape) {
+  int at = 0;
+  *shape = *view;
+  for (int i = 0; i < root->rank; i++) {
+    if (root->dims[i] == 1)
+      continue;
+    while (at < view->rank && view->dims[at] == 1)
+      at++;
+    if (at == view->rank || view->dims[at] != root->dims[i])
+      return FALSE;
+    shape->dims[at++] = actual->dims[i];
+  }
+  return lcip_shape_count(shape) == lcip_shape_count(actual);
+}
+
 /* Nothing fires for a view, so its actual shape follows from its root's: the planned one, or the
- * same where both shapes are the same. A reshape of a tensor whose size depends on the data has
- * none. */
+ * same sizes where the shapes differ only in axes of size 1. Another reshape of a tensor whose size
+ * depends on the data has none. */
 gboolean lcip_view_shape(const LcipPlan *plan, int view, int root, const LcipShape *actual,
                          LcipShape *shape, GError **error) {
   const LcipShape *planned = &TENSOR(plan, root)->spec.shape;
   const LcipShape *view_planned = &TENSOR(plan, view)->spec.shape;
-  *shape = lcip_shape_equal(actual, planned) ? *view_planned : *actual;
-  if (lcip_shape_equal(actual, planned) || lcip_shape_equal(view_planned, planned))
+  *shape = *view_planned;
+  if (lcip_shape_equal(actual, planned) || carry_sizes(planned, view_planned, actual, shape))
     return TRUE;
   g_autofree char *expected = lcip_shape_to_string(planned);
   g_autofree char *found = lcip_shape_to_string(actual);
