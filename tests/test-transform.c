@@ -375,6 +375,26 @@ static void test_gate(void) {
   }
 }
 
+/* ---- axes of size 1 ---- */
+
+static void check_transpose(LcipShape shape, const char *perm, guint n_steps) {
+  g_autoptr(LcipGraph) graph = new_graph(shape);
+  const int relu = add(graph, "Relu", "relu", 1, LCIP_NO_ACTOR);
+  const int transpose = add(graph, "Transpose", "transpose", 1, relu);
+  if (perm)
+    set(graph, transpose, "perm", LCIP_ATTR_INTS, perm);
+  finish(graph, transpose);
+  check(graph, n_steps);
+}
+
+static void test_transpose(void) {
+  check_transpose(lcip_shape(4, 1, 1, 5, 7), "0 2 3 1", 1);
+  check_transpose(lcip_shape(4, 1, 40, 1, 1), "0 2 3 1", 1);
+  check_transpose(lcip_shape(4, 1, 3, 1, 1), NULL, 1);
+  check_transpose(lcip_shape(4, 1, 3, 5, 1), "0 2 3 1", 2);
+  check_transpose(lcip_shape(3, 1, 3, 5), NULL, 2);
+}
+
 /* ---- 1x1 and depthwise convolution ---- */
 
 static int add_expansion(LcipGraph *graph, int from, int in, int out) {
@@ -466,6 +486,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/pad/stays", test_pad_stays);
   g_test_add_func("/transform/common", test_common);
   g_test_add_func("/transform/gate", test_gate);
+  g_test_add_func("/transform/transpose", test_transpose);
   g_test_add_func("/transform/expand-depthwise", test_expand_depthwise);
   g_test_add_func("/transform/expand-depthwise/stays", test_expand_depthwise_stays);
   g_test_add_func("/transform/channels", test_channels);

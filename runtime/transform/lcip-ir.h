@@ -122,6 +122,9 @@ guint lcip_transform_fold_affine(LcipIr *ir);
  * gather of the channels from where they were computed. CPU lanes; never across lanes, pins or kept
  * values. */
 guint lcip_transform_channels(LcipIr *ir, const char *const *families);
+/** lcip_transform_transpose: a Transpose that moves only axes of size 1 becomes a Reshape. Not
+ * pinned ones, nor in graphs with a remote lane. */
+guint lcip_transform_transpose(LcipIr *ir);
 /** lcip_transform_gate: x times a function of x becomes one operator: Sigmoid makes Swish,
  * HardSigmoid HardSwish, Tanh of Softplus Mish. Where the lane has a kernel for it; never across
  * lanes, pins or kept values. */
