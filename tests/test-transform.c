@@ -375,6 +375,50 @@ static void test_gate(void) {
   }
 }
 
+/* ---- HardSwish as a product ---- */
+
+static void number(LcipGraph *graph, int actor, guint port, float value) {
+  const LcipTensorSpec one = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(1, 1));
+  constant(graph, actor, port, lcip_tensor_new_from_data(&one, &value));
+}
+
+/* @op of @from and @value, or of @from and the result of @other. */
+static int add_product(LcipGraph *graph, const char *op, const char *id, int from, int other,
+                       float value) {
+  const int actor = add(graph, op, id, 2, from);
+  if (other == LCIP_NO_ACTOR)
+    number(graph, actor, 1, value);
+  else
+    lcip_graph_add_edge(graph, (LcipEdge){other, 0, actor, 1, 0});
+  return actor;
+}
+
+/* @form: what is scaled: x, the gate or the product. */
+static int add_hard_swish(LcipGraph *graph, int form, float shift, int x) {
+  const int sum = add_product(graph, "Add", "sum", x, LCIP_NO_ACTOR, shift);
+  int gate = add(graph, "Clip", "gate", 3, sum);
+  number(graph, gate, 1, 0);
+  number(graph, gate, 2, 6);
+  if (form == 0)
+    x = add_product(graph, "Mul", "scaled", x, LCIP_NO_ACTOR, 0.1666f);
+  if (form == 1)
+    gate = add_product(graph, "Div", "scaled", gate, LCIP_NO_ACTOR, 6);
+  const int product = add_product(graph, "Mul", "product", x, gate, 0);
+  return form == 2 ? add_product(graph, "Div", "scaled", product, LCIP_NO_ACTOR, 5) : product;
+}
+
+static void test_hard_swish(void) {
+  for (int form = 0; form < 3; form++) {
+    g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+    const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 16, 20, "1 1 1 1");
+    finish(graph, add_hard_swish(graph, form, 3, conv));
+    check(graph, 1);
+  }
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 16, 6, 7));
+  finish(graph, add_hard_swish(graph, 1, 2, add(graph, "Relu", "relu", 1, LCIP_NO_ACTOR)));
+  check(graph, 4);
+}
+
 /* ---- axes of size 1 ---- */
 
 static void check_transpose(LcipShape shape, const char *perm, guint n_steps) {
@@ -486,6 +530,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/pad/stays", test_pad_stays);
   g_test_add_func("/transform/common", test_common);
   g_test_add_func("/transform/gate", test_gate);
+  g_test_add_func("/transform/hard-swish", test_hard_swish);
   g_test_add_func("/transform/transpose", test_transpose);
   g_test_add_func("/transform/expand-depthwise", test_expand_depthwise);
   g_test_add_func("/transform/expand-depthwise/stays", test_expand_depthwise_stays);

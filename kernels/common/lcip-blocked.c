@@ -28,6 +28,7 @@ static const struct {
     {"LeakyRelu", LCIP_TAIL_LEAKY},
     {"Sigmoid", LCIP_TAIL_SIGMOID},
     {"HardSwish", LCIP_TAIL_HARD_SWISH},
+    {"ScaledHardSwish", LCIP_TAIL_HARD_SWISH},
     {"Swish", LCIP_TAIL_SWISH},
     {"Mish", LCIP_TAIL_MISH},
     {"HardSigmoid", LCIP_TAIL_HARD_SIGMOID},
@@ -42,8 +43,10 @@ static void set_parameters(LcipTailOp *op, const char *name, const LcipAttrs *at
     op->a = g_str_equal(name, "Relu") ? 0.0f : -INFINITY;
     op->b = INFINITY;
   }
+  if (op->kind == LCIP_TAIL_HARD_SWISH)
+    op->a = 1.0f / 6;
   if (op->kind == LCIP_TAIL_LEAKY || op->kind == LCIP_TAIL_HARD_SIGMOID ||
-      op->kind == LCIP_TAIL_SWISH)
+      op->kind == LCIP_TAIL_SWISH || g_str_equal(name, "ScaledHardSwish"))
     op->a = lcip_attrs_get_float(attrs, "alpha");
   if (op->kind == LCIP_TAIL_HARD_SIGMOID)
     op->b = lcip_attrs_get_float(attrs, "beta");

@@ -19,7 +19,7 @@ gboolean lcip_plane_window_init(LcipPlaneWindow *plane, LcipWindowKind kind, con
 
 /** LcipTailKind: a function of one value, as an epilogue or on its own; ADD is that of a side
  * input. CLAMP is Relu (0 to INFINITY) and Clip, between @a and @b. LEAKY has its slope,
- * HARD_SIGMOID alpha and beta there. */
+ * HARD_SIGMOID alpha and beta, HARD_SWISH its factor (1 / 6) there. */
 typedef enum {
   LCIP_TAIL_ADD,
   LCIP_TAIL_CLAMP,

@@ -129,9 +129,9 @@ gboolean lcip_step_all_f32(const LcipStep *step, guint64 skip_mask) {
 }
 
 gboolean lcip_epilogues_common(const LcipStep *step, const char **reason) {
-  static const char *const known[] = {"Add",     "Relu",      "Clip",        "LeakyRelu",
-                                      "Sigmoid", "HardSwish", "HardSigmoid", "Tanh",
-                                      "Swish",   "Mish",      NULL};
+  static const char *const known[] = {
+      "Add",         "Relu", "Clip",  "LeakyRelu", "Sigmoid",         "HardSwish",
+      "HardSigmoid", "Tanh", "Swish", "Mish",      "ScaledHardSwish", NULL};
   for (guint i = 0; i < step->n_epilogues; i++) {
     const LcipEpilogue *epilogue = &step->epilogues[i];
     if (!g_strv_contains(known, epilogue->op->name)) {

@@ -147,7 +147,7 @@ gboolean lcip_step_all_f32(const LcipStep *step, guint64 skip_mask);
 
 /** lcip_epilogues_activation_only / ..: for supports(): FALSE with a reason when an epilogue is not
  * one of Add (with a side input of the output's shape), Relu, Clip, LeakyRelu, Sigmoid, HardSwish,
- * HardSigmoid, Tanh, Swish, Mish; with constant bounds. */
+ * HardSigmoid, Tanh, Swish, Mish, lcip.ScaledHardSwish; with constant bounds. */
 gboolean lcip_epilogues_common(const LcipStep *step, const char **reason);
 
 /** lcip_reorder_operator: LCIP's internal operator "lcip.Reorder": one input, one output, same

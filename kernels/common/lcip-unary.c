@@ -10,6 +10,7 @@ static const char *const names[LCIP_N_UNARY] = {
     [LCIP_UNARY_SIGMOID] = "Sigmoid",
     [LCIP_UNARY_HARD_SIGMOID] = "HardSigmoid",
     [LCIP_UNARY_HARD_SWISH] = "HardSwish",
+    [LCIP_UNARY_SCALED_HARD_SWISH] = "ScaledHardSwish",
     [LCIP_UNARY_TANH] = "Tanh",
     [LCIP_UNARY_CLIP] = "Clip",
     [LCIP_UNARY_SOFTPLUS] = "Softplus",
@@ -26,7 +27,7 @@ static const char *const names[LCIP_N_UNARY] = {
 };
 
 gboolean lcip_unary_init(LcipUnary *unary, const LcipOperator *op, const LcipAttrs *attrs) {
-  if (op->domain[0] != '\0')
+  if (op->domain[0] != '\0' && !g_str_equal(op->domain, "lcip"))
     return FALSE;
   for (guint i = 0; i < LCIP_N_UNARY; i++) {
     if (!g_str_equal(names[i], op->name))
@@ -105,6 +106,8 @@ void lcip_unary_apply(const LcipUnary *unary, const float *in, float *out, gsize
     EACH(clip(alpha * x + beta, 0.0f, 1.0f));
   case LCIP_UNARY_HARD_SWISH:
     EACH(hard_swish(x));
+  case LCIP_UNARY_SCALED_HARD_SWISH:
+    EACH(alpha * x * clip(x + 3.0f, 0.0f, 6.0f));
   case LCIP_UNARY_TANH:
     EACH(tanhf(x));
   case LCIP_UNARY_CLIP:

@@ -257,8 +257,9 @@ LCIP_INLINE vf v_swish(vf x, float a) {
   return x * v_sigmoid(a == 1.0f ? x : x * a);
 }
 
-LCIP_INLINE vf v_hard_swish(vf x) {
-  return x * v_clamp(x * (1.0f / 6) + 0.5f, 0.0f, 1.0f);
+/* a x times (x + 3, between 0 and 6) */
+LCIP_INLINE vf v_hard_swish(vf x, float a) {
+  return x * v_clamp(x * a + 3.0f * a, 0.0f, 6.0f * a);
 }
 
 /* x tanh(ln(1 + e^x)); with e = e^x that is x (e^2 + 2 e) / (e^2 + 2 e + 2), which is x above 40.
@@ -289,7 +290,7 @@ LCIP_INLINE vf v_tail_op(const LcipTailOp *op, vf x) {
   case LCIP_TAIL_HARD_SIGMOID:
     return v_clamp(x * op->a + op->b, 0.0f, 1.0f);
   case LCIP_TAIL_HARD_SWISH:
-    return v_hard_swish(x);
+    return v_hard_swish(x, op->a);
   case LCIP_TAIL_SWISH:
     return v_swish(x, op->a);
   case LCIP_TAIL_MISH:
@@ -330,20 +331,21 @@ LCIP_INLINE void v_tail_each(const LcipTailOp *op, const float *side, const floa
     v_store(out + i * LCIP_BLOCK, v_mask(function, mask));                                         \
   }                                                                                                \
   return
+  const float a = op->a, b = op->b; /* else read again after each store */
   switch (op->kind) {
   case LCIP_TAIL_ADD:
     EACH(x + v_load(side + i * LCIP_BLOCK));
   case LCIP_TAIL_CLAMP:
-    EACH(v_clamp(x, op->a, op->b));
+    EACH(v_clamp(x, a, b));
   case LCIP_TAIL_SIGMOID:
     EACH(v_sigmoid(x));
   case LCIP_TAIL_SWISH:
     if (op->a == 1.0f) {
       EACH(v_swish(x, 1.0f));
     }
-    EACH(v_swish(x, op->a));
+    EACH(v_swish(x, a));
   case LCIP_TAIL_HARD_SWISH:
-    EACH(v_hard_swish(x));
+    EACH(v_hard_swish(x, a));
   default:
     EACH(v_tail_op(op, x));
   }

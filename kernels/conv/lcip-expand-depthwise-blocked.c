@@ -352,14 +352,14 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
   }
 }
 
-static void find_activation(Expand *e, const LcipAttrs *attrs) {
-  const char *name = lcip_attrs_get_string(attrs, "activation");
-  const LcipOperator *op = lcip_operator_find("", name);
+static void find_activation(Expand *e, const LcipStep *step) {
+  const LcipAttrs *attrs = step->attrs;
+  const LcipOperator *op = lcip_expand_activation(step);
   if (!op)
     return;
   g_autoptr(LcipAttrs) parameters = lcip_attrs_new(op);
-  e->active = lcip_tail_function(&e->activation, name, parameters);
-  if (g_str_equal(name, "Relu"))
+  e->active = lcip_tail_function(&e->activation, op->name, parameters);
+  if (!lcip_operator_find_attr(op, "alpha") && !g_str_equal(op->name, "Clip"))
     return;
   e->activation.a = lcip_attrs_get_float(attrs, "alpha");
   e->activation.b = lcip_attrs_get_float(attrs, "beta");
@@ -377,7 +377,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
     return FALSE;
   const Shape *s = &e.s;
   const gint64 padded = s->blocks * LCIP_BLOCK;
-  find_activation(&e, call->step->attrs);
+  find_activation(&e, call->step);
   e.raw = !e.tail.simple || e.tail.side_input >= 0 || (e.tail.dirty && s->c % LCIP_BLOCK != 0);
   e.lo = e.raw ? -INFINITY : e.tail.lo;
   e.hi = e.raw ? INFINITY : e.tail.hi;

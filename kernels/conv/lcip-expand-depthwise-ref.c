@@ -37,8 +37,7 @@ static gboolean convolve(const LcipCall *call, LcipTensorView x, guint weights, 
 
 /* FALSE where there is none. @attrs: to be freed. */
 static gboolean find_activation(const LcipStep *step, LcipEpilogue *activation, LcipAttrs **attrs) {
-  const char *name = lcip_attrs_get_string(step->attrs, "activation");
-  const LcipOperator *op = lcip_operator_find("", name);
+  const LcipOperator *op = lcip_expand_activation(step);
   const float alpha = lcip_attrs_get_float(step->attrs, "alpha");
   if (!op)
     return FALSE;

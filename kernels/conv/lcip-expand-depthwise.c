@@ -3,8 +3,15 @@
 #include "lcip-expand-depthwise.h"
 
 static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
-static const char *const activations[] = {"none",      "Relu", "Clip",  "LeakyRelu", "Sigmoid",
-                                          "HardSwish", "Tanh", "Swish", "Mish",      NULL};
+static const char *const activations[] = {
+    "none", "Relu",  "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "ScaledHardSwish",
+    "Tanh", "Swish", "Mish", NULL};
+
+const LcipOperator *lcip_expand_activation(const LcipStep *step) {
+  const char *name = lcip_attrs_get_string(step->attrs, "activation");
+  const LcipOperator *op = lcip_operator_find("", name);
+  return op ? op : lcip_operator_find("lcip", name);
+}
 
 LcipShape lcip_expand_shape(const LcipStep *step, const LcipShape *x) {
   LcipShape shape = *x;

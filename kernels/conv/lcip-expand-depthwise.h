@@ -16,6 +16,8 @@ enum {
   LCIP_EXPAND_INPUTS
 };
 
+/** lcip_expand_activation: the operator between the two convolutions, or NULL. */
+const LcipOperator *lcip_expand_activation(const LcipStep *step);
 /** lcip_expand_shape: what the 1x1 convolution gives for an input of shape @x. */
 LcipShape lcip_expand_shape(const LcipStep *step, const LcipShape *x);
 /** lcip_expand_window_init: the window of the depthwise convolution over that. */

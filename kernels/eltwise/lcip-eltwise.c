@@ -51,6 +51,10 @@ static const LcipAttrDef swish_attrs[] = {
     {"alpha", LCIP_ATTR_FLOAT, FALSE, "1", 0, 0, NULL, NULL, "Factor within the sigmoid"},
 };
 
+static const LcipAttrDef scaled_hard_swish_attrs[] = {
+    {"alpha", LCIP_ATTR_FLOAT, FALSE, "0.16666667", 0, 0, NULL, NULL, "Factor of the product"},
+};
+
 static gboolean check_types(const LcipStep *step, GError **error) {
   if (!lcip_infer_one_of(step, 0, arithmetic_types, error))
     return FALSE;
@@ -173,10 +177,40 @@ OPERATOR(rounded_up, "Ceil", "Rounds up", lcip_infer_like_f32, PORTS(x_inputs, y
 OPERATOR(error_function, "Erf", "Error function", lcip_infer_like_f32,
          PORTS(input_inputs, output_outputs));
 
-const LcipOperator *const lcip_operators_eltwise[] = {
-    &add,      &sub,          &mul,          &divide,         &least,
-    &greatest, &power,        &relu,         &leaky_relu,     &prelu,
-    &elu,      &sigmoid,      &hard_sigmoid, &hard_swish,     &clip,
-    &softplus, &exponential,  &logarithm,    &square_root,    &absolute,
-    &negative, &rounded_down, &rounded_up,   &error_function, &hyperbolic_tangent,
-    &swish,    NULL};
+static const LcipOperator scaled_hard_swish = {
+    .domain = "lcip",
+    .name = "ScaledHardSwish",
+    .summary = "alpha times x times (x + 3, between 0 and 6); made by the plan",
+    .flags = LCIP_OP_ELEMENTWISE,
+    .infer = lcip_infer_like_f32,
+    PORTS(x_inputs, y_outputs),
+    ATTRS(scaled_hard_swish_attrs)};
+
+const LcipOperator *const lcip_operators_eltwise[] = {&add,
+                                                      &sub,
+                                                      &mul,
+                                                      &divide,
+                                                      &least,
+                                                      &greatest,
+                                                      &power,
+                                                      &relu,
+                                                      &leaky_relu,
+                                                      &prelu,
+                                                      &elu,
+                                                      &sigmoid,
+                                                      &hard_sigmoid,
+                                                      &hard_swish,
+                                                      &clip,
+                                                      &softplus,
+                                                      &exponential,
+                                                      &logarithm,
+                                                      &square_root,
+                                                      &absolute,
+                                                      &negative,
+                                                      &rounded_down,
+                                                      &rounded_up,
+                                                      &error_function,
+                                                      &hyperbolic_tangent,
+                                                      &swish,
+                                                      &scaled_hard_swish,
+                                                      NULL};

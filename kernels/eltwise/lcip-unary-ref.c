@@ -82,10 +82,26 @@ static gboolean unary_ref_run(const LcipCall *call, LcipTeam *team, GError **err
   return TRUE;
 }
 
-static const char *const unary_ref_operators[] = {
-    "Relu",  "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
-    "Clip",  "Softplus",  "Exp", "Log",     "Sqrt",        "Abs",       "Neg",
-    "Floor", "Ceil",      "Erf", "Swish",   NULL};
+static const char *const unary_ref_operators[] = {"Relu",
+                                                  "LeakyRelu",
+                                                  "Elu",
+                                                  "Sigmoid",
+                                                  "HardSigmoid",
+                                                  "HardSwish",
+                                                  "Tanh",
+                                                  "Clip",
+                                                  "Softplus",
+                                                  "Exp",
+                                                  "Log",
+                                                  "Sqrt",
+                                                  "Abs",
+                                                  "Neg",
+                                                  "Floor",
+                                                  "Ceil",
+                                                  "Erf",
+                                                  "Swish",
+                                                  "lcip.ScaledHardSwish",
+                                                  NULL};
 
 const LcipKernel lcip_kernel_unary_ref = {
     .name = "unary-ref",

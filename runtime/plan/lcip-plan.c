@@ -277,6 +277,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
     lcip_transform_channels(ir, options->families);
     lcip_transform_transpose(ir);
     lcip_transform_gate(ir, options->families);
+    lcip_transform_hard_swish(ir, options->families);
     lcip_transform_fuse(ir, options->families);
     lcip_transform_expand_depthwise(ir, options->families);
   }

@@ -129,6 +129,9 @@ guint lcip_transform_transpose(LcipIr *ir);
  * HardSigmoid HardSwish, Tanh of Softplus Mish. Where the lane has a kernel for it; never across
  * lanes, pins or kept values. */
 guint lcip_transform_gate(LcipIr *ir, const char *const *families);
+/** lcip_transform_hard_swish: x times Clip(x + 3, 0, 6) and constants becomes one operator. Where
+ * the lane has a kernel for it; never across lanes, pins or kept values. */
+guint lcip_transform_hard_swish(LcipIr *ir, const char *const *families);
 /** lcip_transform_expand_depthwise: after lcip_transform_fuse(): a 1x1 convolution and the
  * depthwise one that alone reads it become one step, where blocked kernels would compute both.
  * Never across lanes, pins or kept values. */

@@ -27,8 +27,10 @@ static gboolean as_epilogue(const LcipIr *ir, const LcipIrNode *node, int value,
                              .clip_min = -INFINITY,
                              .clip_max = INFINITY};
   *side = -1;
-  if (*node->op->domain || node->n_epilogues > 0)
+  if (node->n_epilogues > 0)
     return FALSE;
+  if (*node->op->domain)
+    return g_str_equal(node->op->name, "ScaledHardSwish");
   if (g_str_equal(node->op->name, "Clip"))
     return lcip_ir_input(node, 0) == value && scalar_or_none(ir, node, 1, &epilogue->clip_min) &&
            scalar_or_none(ir, node, 2, &epilogue->clip_max);
