@@ -410,14 +410,13 @@ LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE][TILE], const int rows
   const float *side = add ? conv->call->inputs[tail->side_input].data : NULL;
   const vf lo = v_set1(tail->lo), hi = v_set1(tail->hi);
   for (int r = 0; r < rows; r++, first += row)
-    LCIP_UNROLL
-  for (int c = 0; c < cols; c++) {
-    const gsize at = first + (gsize)(c * LCIP_BLOCK);
-    __builtin_prefetch(out + at + TILE * LCIP_BLOCK, 1, 3);
-    vf value = add ? y[r][c] + v_load(side + at) : y[r][c];
-    value = simple ? v_min(hi, v_max(lo, value)) : v_tail(tail, conv->call, value, at);
-    v_store(out + at, v_mask(value, mask));
-  }
+    for (int c = 0; c < cols; c++) {
+      const gsize at = first + (gsize)(c * LCIP_BLOCK);
+      __builtin_prefetch(out + at + TILE * LCIP_BLOCK, 1, 3);
+      vf value = add ? y[r][c] + v_load(side + at) : y[r][c];
+      value = simple ? v_min(hi, v_max(lo, value)) : v_tail(tail, conv->call, value, at);
+      v_store(out + at, v_mask(value, mask));
+    }
 }
 
 static void store_tile(const Conv *conv, Place at, gint64 vec, const float *products) {
