@@ -27,13 +27,16 @@ enum {
   CACHE_ELEMS = 192 * 1024,       /* copied rows and weights in use: most of an L2 cache */
   FETCH_ELEMS = 8 * 1024,         /* weights of a tile: what a usual L1 cache does not keep */
   MIN_CHUNKS = 32,
+  SMALL_IMAGE = 16 * PIXELS, /* pixels */
 };
 /* 20 us on one core: well above what handing out a chunk costs. */
 static const double CHUNK_FLOPS = 2e6;
 
 /* Estimated costs in multiply-adds of one vector: of copying one; of a float of the weights from a
- * cache that all cores share; of handing out a chunk. */
-static const double COPY_COST = 4, WEIGHT_COST = 0.5, CHUNK_COST = 2000;
+ * cache that all cores share, and of one that was fetched ahead; of handing out a chunk. The last
+ * is the part of a chunk that others are done before the last worker is. */
+static const double COPY_COST = 4, WEIGHT_COST = 0.5, FETCHED_COST = 0.25, CHUNK_COST = 2000,
+                    TAIL_COST = 0.25;
 
 /* ---- the convolution's shape ---- */
 
@@ -105,15 +108,52 @@ static gint64 flat_length(const Shape *s, double flops) {
 }
 
 /* Where pixels give few chunks, output channels are split too. */
-static void plan_flat_chunks(Shape *s) {
+static void plan_large_image(Shape *s) {
   const double flops = 2.0 * (double)(s->taps_per_output * s->oc);
   s->chunk_cols = MIN(flat_length(s, flops), s->ow);
-  s->chunk_rows = s->row_chunks = 1;
-  s->col_chunks = divide_up(s->ow, s->chunk_cols);
-  const gint64 so_far = s->n * s->groups * s->col_chunks;
+  const gint64 so_far = s->n * s->groups * divide_up(s->ow, s->chunk_cols);
   const gint64 want =
       MIN((gint64)(flops * (double)s->chunk_cols / CHUNK_FLOPS), MIN_CHUNKS / so_far);
   s->tiles_in_chunk = divide_up(s->tiles, CLAMP(want, 1, s->tiles));
+}
+
+/* Estimated time of all chunks of @cols pixels and @tiles. */
+static double small_image_cost(const Shape *s, gint64 cols, gint64 tiles, guint workers) {
+  const gint64 splits = divide_up(s->ow, cols) * divide_up(s->tiles, tiles);
+  const gint64 chunks = s->n * s->groups * splits;
+  const double one = CHUNK_COST + (double)(s->taps_per_output * tiles) *
+                                      (2.0 * (double)cols + FETCHED_COST * GROUP);
+  return one * (workers > 1 ? (double)divide_up(chunks, workers) + TAIL_COST : (double)chunks);
+}
+
+/* Small images use a tile's weights but a few times, so their pixels are split only where output
+ * channels alone do not keep all workers busy. */
+static void plan_small_image(Shape *s, guint workers) {
+  double least = G_MAXDOUBLE;
+  for (gint64 parts = 1; parts <= divide_up(s->ow, PIXELS); parts++) {
+    const gint64 cols = divide_up(s->ow, parts);
+    if (cols * s->c > 2 * FLAT_BUDGET_ELEMS && cols > PIXELS)
+      continue;
+    for (gint64 tiles = s->tiles;; tiles = divide_up(tiles, 2)) {
+      const double cost = small_image_cost(s, cols, tiles, workers);
+      if (cost < least) {
+        least = cost;
+        s->chunk_cols = cols;
+        s->tiles_in_chunk = tiles;
+      }
+      if (tiles == 1)
+        break;
+    }
+  }
+}
+
+static void plan_flat_chunks(Shape *s, guint workers) {
+  if (s->ow <= SMALL_IMAGE)
+    plan_small_image(s, workers);
+  else
+    plan_large_image(s);
+  s->chunk_rows = s->row_chunks = 1;
+  s->col_chunks = divide_up(s->ow, s->chunk_cols);
 }
 
 /* Estimated time of a chunk of @rows and @tiles. Weights of a tile are used once for each row. */
@@ -155,7 +195,7 @@ static void plan_row_chunks(Shape *s, guint workers) {
  */
 static void plan_chunks(Shape *s, guint workers) {
   if (s->flat)
-    plan_flat_chunks(s);
+    plan_flat_chunks(s, workers);
   else
     plan_row_chunks(s, workers);
   s->tile_chunks = divide_up(s->tiles, s->tiles_in_chunk);
@@ -377,6 +417,7 @@ typedef struct {
   const LcipCall *call;
   const float *weights, *biases;
   gsize scratch_elems;
+  gint64 workers;
   MicroInput input;
   gint32 lanes[LCIP_BLOCK * LCIP_LANES]; /* of narrow groups: see Micro */
 } Conv;
@@ -532,6 +573,12 @@ static gint64 neighbour_columns(const LcipPlaneWindow *w) {
   return w->stride[1] % w->dilation[1] ? w->kernel[1] : w->stride[1] / w->dilation[1];
 }
 
+/* How far ahead the tile is that this worker should come to next: workers take chunks in turn. */
+static gint64 tiles_ahead(const Conv *conv, const Chunk *chunk, gint64 tile) {
+  const gboolean last = tile + 1 == chunk->tile_end;
+  return last ? 1 + (conv->workers - 1) * conv->s.tiles_in_chunk : 1;
+}
+
 /* All pixels of @chunk for one tile of channels; rows of output read @row_elems apart. */
 static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m,
                      const float *source, gsize row_elems) {
@@ -540,7 +587,7 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
   const gint64 size = cols / parts, larger = cols % parts;
   m->channels = (int)MIN(GROUP, MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP);
   const gint64 width = tile_vecs(s, tile) * LCIP_LANES;
-  m->next = m->w + width * s->taps_per_output;
+  m->next = m->w + width * s->taps_per_output * tiles_ahead(conv, chunk, tile);
   m->next_step = divide_up(width, parts * (chunk->y_end - chunk->y));
   for (gint64 y = chunk->y; y < chunk->y_end; y++) {
     set_window_rows(s, y, m);
@@ -590,15 +637,16 @@ static void run_chunk(gpointer data, guint index, guint worker) {
   }
 }
 
-/* Where a row of output is all that uses weights again and these are many, those of the next tile
- * are fetched meanwhile. Other shapes lose more by that than they gain. */
+/* Where a tile's weights are many for the few pixels that use them, those of the next tile are
+ * fetched meanwhile. Other shapes lose more by that than they gain. */
 static MicroInput micro_input(const Shape *s) {
   if (s->width)
     return MICRO_NARROW;
   if (s->dense)
     return MICRO_DENSE;
-  const gboolean fetch = !s->flat && s->tiles > 1 && s->taps_per_output * GROUP > FETCH_ELEMS;
-  return fetch ? MICRO_FETCH : MICRO_BLOCKED;
+  const gboolean many = s->taps_per_output * GROUP > FETCH_ELEMS;
+  const gboolean few = s->ow > PIXELS && s->ow <= SMALL_IMAGE;
+  return s->tiles > 1 && (s->flat ? few : many) ? MICRO_FETCH : MICRO_BLOCKED;
 }
 
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
@@ -620,6 +668,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + group_weights(s) * (gsize)s->groups;
   conv.input = micro_input(s);
+  conv.workers = lcip_team_size(team);
   for (int i = 0; i < s->width * LCIP_LANES; i++)
     conv.lanes[i] = i % LCIP_LANES / s->width * s->width + i / LCIP_LANES;
   lcip_team_run(team, (guint)(s->n * s->groups * s->row_chunks * s->col_chunks * s->tile_chunks),
