@@ -2,9 +2,11 @@
 #include "lcip-memory.h"
 #include "lcip-tensor.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /* From MAP_FROM_BYTES on a block has pages of its own: a few bytes wasted are small against it.
@@ -25,6 +27,14 @@
  * one behind the other, so that several share a huge page; each gives its own pages back. */
 enum { HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 8 << 20, SLAB_BYTES = 32 << 20 };
 
+/* They are not always quick: a virtual machine whose free huge pages went back to its host, or
+ * memory in pieces that must be put together first, makes one cost seven times as much as small
+ * pages. So the first HUGE_PAGE_BYTES get small pages, timed, and once a huge page took twice as
+ * long, memory comes in small pages for PAUSE_US. */
+enum { PAUSE_US = 1000000 };
+static _Atomic gint64 small_ns; /* of HUGE_PAGE_BYTES in small pages; 0 before it is known */
+static _Atomic gint64 paused_until_us;
+
 /* What is left of the newest slab. */
 G_LOCK_DEFINE_STATIC(slab);
 static guint8 *slab_at, *slab_end;
@@ -32,6 +42,58 @@ static guint8 *slab_at, *slab_end;
 static gsize whole_pages(gsize size_bytes) {
   const gsize page = (gsize)sysconf(_SC_PAGESIZE);
   return (size_bytes + page - 1) / page * page;
+}
+
+static void advise_huge(void *memory, gsize size_bytes, gboolean huge) {
+#if defined(MADV_HUGEPAGE) && defined(MADV_NOHUGEPAGE)
+  madvise(memory, size_bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+#endif
+}
+
+/* Has the pages of whole ones, and returns this thread's nanoseconds, 0 where the system cannot
+ * (Linux before 5.14): then pages come by faults, as ever. */
+static gint64 timed_fill(void *memory, gsize size_bytes) {
+#ifdef MADV_POPULATE_WRITE
+  struct timespec start, end;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+  if (madvise(memory, size_bytes, MADV_POPULATE_WRITE) != 0)
+    return 0;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+  return MAX(
+      (end.tv_sec - start.tv_sec) * G_GINT64_CONSTANT(1000000000) + end.tv_nsec - start.tv_nsec, 1);
+#else
+  return 0;
+#endif
+}
+
+static void time_small_pages(void *memory) {
+  advise_huge(memory, HUGE_PAGE_BYTES, FALSE);
+  const gint64 ns = timed_fill(memory, HUGE_PAGE_BYTES);
+  atomic_store_explicit(&small_ns, ns > 0 ? ns : G_MAXINT64 / 2, memory_order_relaxed);
+}
+
+static void judge_huge_page(gint64 ns) {
+  if (ns > 2 * atomic_load_explicit(&small_ns, memory_order_relaxed))
+    atomic_store_explicit(&paused_until_us, g_get_monotonic_time() + PAUSE_US,
+                          memory_order_relaxed);
+}
+
+static gboolean huge_pages_pay(void) {
+  return g_get_monotonic_time() >= atomic_load_explicit(&paused_until_us, memory_order_relaxed);
+}
+
+static void fill_pages(guint8 *memory, gsize size_bytes) {
+  guint8 *const end = memory + whole_pages(size_bytes);
+  while (memory < end && huge_pages_pay()) {
+    const gsize to_border = HUGE_PAGE_BYTES - (gsize)memory % HUGE_PAGE_BYTES;
+    const gsize part = MIN(to_border, (gsize)(end - memory));
+    judge_huge_page(timed_fill(memory, part));
+    memory += part;
+  }
+  if (memory < end) {
+    advise_huge(memory, (gsize)(end - memory), FALSE);
+    timed_fill(memory, (gsize)(end - memory));
+  }
 }
 
 static void *map_huge(gsize size_bytes) {
@@ -45,9 +107,9 @@ static void *map_huge(gsize size_bytes) {
     munmap(memory, head);
   if (whole > head + used)
     munmap(memory + head + used, whole_pages(whole) - head - used);
-#ifdef MADV_HUGEPAGE
-  madvise(memory + head, used, MADV_HUGEPAGE);
-#endif
+  advise_huge(memory + head, used, huge_pages_pay());
+  if (used >= HUGE_PAGE_BYTES && atomic_load_explicit(&small_ns, memory_order_relaxed) == 0)
+    time_small_pages(memory + head);
   return memory + head;
 }
 
@@ -90,11 +152,8 @@ void *lcip_memory_alloc(gsize size_bytes) {
 
 void *lcip_memory_alloc_full(gsize size_bytes) {
   void *memory = lcip_memory_alloc(size_bytes);
-#ifdef MADV_POPULATE_WRITE
-  /* Fails on kernels before 5.14: then pages come by faults, as ever. */
   if (memory && size_bytes >= MAP_FROM_BYTES)
-    madvise(memory, size_bytes, MADV_POPULATE_WRITE);
-#endif
+    fill_pages(memory, size_bytes);
   return memory;
 }
 
