@@ -56,6 +56,7 @@ typedef struct {
   Inplace inplace;
   guint threads;
   LcipClDevice *device;
+  gsize shift_bytes; /* of inputs that the kernel takes at any address */
 } Variant;
 
 typedef struct {
@@ -141,6 +142,17 @@ static gboolean is_prepared(const LcipKernel *kernel, const LcipStep *step, guin
   return i < MIN(64, step->n_anchor_inputs) && (kernel->prepared_inputs >> i & 1);
 }
 
+static gboolean takes_any_address(const LcipKernel *kernel, const LcipStep *step, guint i) {
+  return i < MIN(64, step->n_anchor_inputs) && (kernel->any_address >> i & 1);
+}
+
+static void shift(Memory *memory, gsize shift_bytes) {
+  Memory moved = memory_new(memory->n_bytes + shift_bytes);
+  memcpy(moved.data + shift_bytes, memory->data, memory->n_bytes);
+  free(memory->data);
+  *memory = moved;
+}
+
 static void stage_fill(Stage *stage, const Built *built, const Variant *variant) {
   for (guint i = 0; i < stage->step.n_inputs; i++) {
     if (!built->values[i])
@@ -151,6 +163,10 @@ static void stage_fill(Stage *stage, const Built *built, const Variant *variant)
       continue;
     stage->input_memory[i] = memory_of_input(&stage->inputs[i], built->values[i]);
     stage->input_views[i].data = stage->input_memory[i].data;
+    if (variant->shift_bytes == 0 || !takes_any_address(variant->kernel, &stage->step, i))
+      continue;
+    shift(&stage->input_memory[i], variant->shift_bytes);
+    stage->input_views[i].data = stage->input_memory[i].data + variant->shift_bytes;
   }
   const int shared = inplace_input(stage, variant->inplace);
   for (guint i = 0; i < stage->step.n_outputs; i++) {
@@ -329,16 +345,28 @@ static void free_results(LcipTensor **results, guint n) {
     g_clear_pointer(&results[i], lcip_tensor_unref);
 }
 
-static void check_threads(const Built *built, Variant variant, LcipTensor *const *one) {
-  LcipTensor *three[MAX_OUTPUTS] = {NULL};
-  variant.threads = 3;
-  run_variant(built, &variant, three);
-  g_autofree char *what = describe(built, &variant);
+static void check_same(const Built *built, const Variant *variant, LcipTensor *const *expected,
+                       const char *cause) {
+  LcipTensor *results[MAX_OUTPUTS] = {NULL};
+  run_variant(built, variant, results);
+  g_autofree char *what = describe(built, variant);
   for (guint i = 0; i < built->step.n_outputs; i++)
-    if (memcmp(lcip_tensor_get_data(one[i]), lcip_tensor_get_data(three[i]),
-               lcip_tensor_get_bytes(one[i])) != 0)
-      g_error("%s: the result depends on the number of threads", what);
-  free_results(three, built->step.n_outputs);
+    if (memcmp(lcip_tensor_get_data(expected[i]), lcip_tensor_get_data(results[i]),
+               lcip_tensor_get_bytes(expected[i])) != 0)
+      g_error("%s: the result depends on %s", what, cause);
+  free_results(results, built->step.n_outputs);
+}
+
+static void check_threads(const Built *built, Variant variant, LcipTensor *const *one) {
+  variant.threads = 3;
+  check_same(built, &variant, one, "the number of threads");
+}
+
+static void check_addresses(const Built *built, Variant variant, LcipTensor *const *aligned) {
+  if (variant.kernel->any_address == 0)
+    return;
+  for (variant.shift_bytes = 1; variant.shift_bytes < sizeof(float); variant.shift_bytes++)
+    check_same(built, &variant, aligned, "the address of its weights");
 }
 
 /* ---- several firings in one sweep over the weights ---- */
@@ -425,6 +453,7 @@ static void check_variant(const Built *built, Variant variant) {
   compare(built, &variant, results);
   if (variant.kernel->device == LCIP_DEVICE_CPU)
     check_threads(built, variant, results);
+  check_addresses(built, variant, results);
   check_sweep(built, variant);
   free_results(results, built->step.n_outputs);
 }

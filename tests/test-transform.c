@@ -522,6 +522,39 @@ static void test_channels(void) {
   check(graph, 5);
 }
 
+/* ---- weights as a file has them ---- */
+
+static LcipTensor *unaligned_copy(const LcipTensor *tensor) {
+  const gsize size_bytes = lcip_tensor_get_bytes(tensor);
+  guint8 *stored = g_malloc(size_bytes + 1);
+  memcpy(stored + 1, lcip_tensor_get_data(tensor), size_bytes);
+  g_autoptr(GBytes) bytes = g_bytes_new_take(stored, size_bytes + 1);
+  return lcip_tensor_new_from_bytes(lcip_tensor_get_spec(tensor), bytes, 1);
+}
+
+static LcipTensor *product_with(LcipTensor *weights, LcipTensor *x) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(2, 1, 200));
+  const int gemm = add(graph, "Gemm", "gemm", 2, LCIP_NO_ACTOR);
+  set(graph, gemm, "transB", LCIP_ATTR_INT, "1");
+  constant(graph, gemm, 1, lcip_tensor_ref(weights));
+  finish(graph, gemm);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  return output_of(plan, x);
+}
+
+/* Large ones are read where they are: no second copy of them is made. */
+static void test_unaligned_weights(void) {
+  g_autoptr(LcipTensor) x = random_tensor(lcip_shape(2, 1, 200), 1);
+  g_autoptr(LcipTensor) aligned = random_tensor(lcip_shape(2, 300, 200), 2);
+  g_autoptr(LcipTensor) unaligned = unaligned_copy(aligned);
+  g_assert_false(lcip_tensor_is_aligned(unaligned));
+  g_autoptr(LcipTensor) found = product_with(unaligned, x);
+  g_autoptr(LcipTensor) expected = product_with(aligned, x);
+  g_assert_false(lcip_tensor_is_aligned(unaligned));
+  g_assert_cmpmem(lcip_tensor_get_data(found), lcip_tensor_get_bytes(found),
+                  lcip_tensor_get_data(expected), lcip_tensor_get_bytes(expected));
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/transform/identity", test_identity);
@@ -540,5 +573,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/concat", test_concat);
   g_test_add_func("/transform/concat/copies", test_concat_copies);
   g_test_add_func("/transform/concat/twice", test_concat_twice);
+  g_test_add_func("/transform/unaligned-weights", test_unaligned_weights);
   return g_test_run();
 }

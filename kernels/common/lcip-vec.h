@@ -47,7 +47,7 @@ typedef float vf __attribute__((vector_size(LCIP_LANES * 4)));
 typedef gint32 vi __attribute__((vector_size(LCIP_LANES * 4)));
 typedef guint32 vu __attribute__((vector_size(LCIP_LANES * 4))); /* wraps around */
 /* The same in memory: any alignment, may alias floats. */
-typedef float vf_mem __attribute__((vector_size(LCIP_LANES * 4), aligned(4), may_alias));
+typedef float vf_mem __attribute__((vector_size(LCIP_LANES * 4), aligned(1), may_alias));
 
 LCIP_INLINE vf v_load(const float *p) {
   return *(const vf_mem *)p;

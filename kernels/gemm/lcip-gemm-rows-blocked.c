@@ -11,12 +11,13 @@
  * rows. */
 
 enum {
-  MAX_M = 4,     /* rows of a call */
-  MAX_ROWS = 16, /* rows of A at a time, taken in pairs from what is in the cache */
-  PARTS = 2,     /* independent sums of a dot product, so that additions need not wait */
-  ROWS = 4,      /* dot products of one row of A at a time */
-  SUMS = 8,      /* vectors of columns in a unit */
-  K_BLOCK = 512, /* rows of B in a block whose columns of one unit stay in the cache */
+  MAX_M = 4,         /* rows of a call */
+  MAX_ROWS = 16,     /* rows of A at a time, taken in pairs from what is in the cache */
+  PARTS = 2,         /* independent sums of a dot product, so that additions need not wait */
+  ROWS = 4,          /* dot products of one row of A at a time */
+  SUMS = 8,          /* vectors of columns in a unit */
+  FETCH_ELEMS = 256, /* how far ahead: by itself the processor stops at the end of a page */
+  K_BLOCK = 512,     /* rows of B in a block whose columns of one unit stay in the cache */
 #if defined(__AVX512F__) || defined(__ARM_NEON)
   PAIR_ROWS = ROWS, /* the same for two rows of A: as the registers hold the sums */
   PAIR_SUMS = SUMS,
@@ -32,7 +33,7 @@ typedef struct {
   LcipGemm gemm;
   LcipTail tail;
   const LcipCall *call;
-  const float *a, *b, *c;
+  const float *a, *b, *c;     /* b at any address */
   gsize unit, units_in_chunk; /* columns that are computed together; how many of these in a chunk */
 } Job;
 
@@ -119,6 +120,7 @@ LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, gsize k, 
     LCIP_UNROLL
     for (int j = 0; j < n_b; j++) {
       const vf y = v_load(b + (gsize)j * k + at);
+      __builtin_prefetch(b + (gsize)j * k + at + FETCH_ELEMS, 0, 3);
       LCIP_UNROLL
       for (int i = 0; i < n_a; i++)
         sum[i][j][part] += v_load(a[i].a + at) * y;
@@ -311,6 +313,7 @@ const LcipKernel LCIP_ISA_KERNEL(gemm_rows_blocked) = {
     .needs = LCIP_ISA_NEEDS,
     .numerics = LCIP_NUMERICS_REASSOCIATED,
     .tolerance = 1e-4f,
+    .any_address = 1 << 1,
     .supports = supports,
     .run = run,
     .sweep = &sweep,

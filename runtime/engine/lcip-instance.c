@@ -320,16 +320,32 @@ static gboolean bind_view(LcipWorker *worker, LcipTensorView *view, int tensor, 
   return TRUE;
 }
 
+static gboolean is_constant(const LcipPlan *plan, int tensor) {
+  return TENSOR(plan, lcip_plan_root(plan, tensor))->store == LCIP_STORE_CONSTANT;
+}
+
+static void bind_stored(const LcipPlan *plan, LcipTensorView *view, int tensor) {
+  const LcipPlanTensor *info = TENSOR(plan, tensor);
+  view->spec = info->spec;
+  view->shape = info->spec.shape;
+  view->data = (void *)lcip_tensor_get_stored(TENSOR(plan, lcip_plan_root(plan, tensor))->constant);
+}
+
 /* What prepare() has taken over is not bound, and on OpenCL not uploaded a second time. */
 static gboolean bind_input(LcipWorker *worker, LcipInstanceStep *step, guint i, GError **error) {
   const int tensor = step->work->inputs[i];
+  const LcipPlan *plan = worker->instance->plan;
   const LcipKernel *kernel = step->info->kernel;
   if (tensor < 0)
     return TRUE;
   const gboolean anchor = i < MIN(64, step->work->step.n_anchor_inputs);
   if (step->work->blob && kernel && anchor && (kernel->prepared_inputs >> i & 1)) {
-    step->inputs[i].spec = TENSOR(worker->instance->plan, tensor)->spec;
+    step->inputs[i].spec = TENSOR(plan, tensor)->spec;
     step->inputs[i].shape = step->inputs[i].spec.shape;
+    return TRUE;
+  }
+  if (kernel && anchor && (kernel->any_address >> i & 1) && is_constant(plan, tensor)) {
+    bind_stored(plan, &step->inputs[i], tensor);
     return TRUE;
   }
   return bind_view(worker, &step->inputs[i], tensor, error);
