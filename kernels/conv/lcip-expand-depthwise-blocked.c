@@ -10,7 +10,7 @@
  * cache, and each row of results is computed as soon as its rows are there. Where tiles are few the
  * rows of the output are split too: then the rows that two parts need are computed twice. */
 
-enum { MAX_KERNEL = 7, MIN_CHUNKS = 8 };
+enum { MAX_KERNEL = 7, MIN_CHUNKS = 8, MOST_FETCHING_RUNS = 32, LINE_ELEMS = 16 };
 
 /* @blocks_in: of the input; @c channels between and after, in @tiles of GROUP. A row of the ring
  * has
@@ -28,17 +28,20 @@ typedef struct {
   LcipTailOp activation;
   gboolean active, raw;
   float lo, hi;
+  gint64 workers;
   const LcipCall *call;
   const float *w, *bias, *depthwise, *depthwise_bias;
 } Expand;
 
 /* A tile of one image and part: @ring is [block][row][column][channel]; rows before @next are in it
- * as far as they are still needed. */
+ * as far as they are still needed. @weights: those of the tile that this worker should come to
+ * next, from what is not yet fetched on; each run of pixels fetches @fetch of them for each input
+ * channel (0: none). */
 typedef struct {
-  const float *in;
+  const float *in, *weights;
   float *ring;
   gsize block_elems, row_elems;
-  gint64 image, tile, next;
+  gint64 image, tile, next, fetch;
   int vecs;
 } Tile;
 
@@ -185,7 +188,7 @@ static float *ring_row(const Shape *s, const Tile *t, gint64 y) {
 }
 
 /* Row @y of the tile into the ring. */
-static void expand_row(const Expand *e, const Tile *t, gint64 y) {
+static void expand_row(const Expand *e, Tile *t, gint64 y) {
   static const gsize taps[1] = {0};
   const Shape *s = &e->s;
   const gint64 runs = divide_up(s->w, PIXELS), last = (s->blocks_in - 1) * LCIP_BLOCK;
@@ -197,6 +200,7 @@ static void expand_row(const Expand *e, const Tile *t, gint64 y) {
              .out_step = LCIP_BLOCK,
              .taps = taps,
              .channels = (int)MIN(GROUP, s->c - t->tile * GROUP),
+             .next_step = t->fetch,
              .n_blocks = s->blocks_in,
              .last_depth = padded_cin(s) - last,
              .kh = 1,
@@ -208,7 +212,9 @@ static void expand_row(const Expand *e, const Tile *t, gint64 y) {
     const gint64 begin = s->w * run / runs, end = s->w * (run + 1) / runs;
     m.x = t->in + (y * s->w + begin) * LCIP_BLOCK;
     m.out = ring_row(s, t, y) + (s->left + begin) * LCIP_BLOCK;
-    lcip_conv_micro(&m, MICRO_BLOCKED, (int)(end - begin), t->vecs);
+    m.next = t->weights;
+    lcip_conv_micro(&m, t->fetch ? MICRO_FETCH : MICRO_BLOCKED, (int)(end - begin), t->vecs);
+    t->weights += t->fetch * padded_cin(s);
     for (int v = 0; e->active && !clamp && v < t->vecs; v++) {
       float *out = m.out + (gsize)v * m.vec_stride;
       v_tail_each(&e->activation, NULL, out, out, (int)(end - begin), v_lanes_below(LCIP_LANES));
@@ -329,6 +335,21 @@ static void clear_sides(const Shape *s, const Tile *t) {
   }
 }
 
+/* Weights that few pixels use come from far: those of the next tile are fetched meanwhile, the
+ * depthwise convolution's at once. */
+static void plan_fetch(const Expand *e, Tile *t) {
+  const Shape *s = &e->s;
+  const gint64 runs = s->h * divide_up(s->w, PIXELS), tile = t->tile + e->workers;
+  if (s->parts > 1 || runs > MOST_FETCHING_RUNS || tile >= s->tiles)
+    return;
+  const gint64 depthwise = s->win.kernel[1] * s->win.kernel[2] * LCIP_BLOCK;
+  const float *w = e->depthwise + tile * GROUP / LCIP_BLOCK * depthwise;
+  for (gint64 i = 0; i < depthwise * GROUP / LCIP_BLOCK; i += LINE_ELEMS)
+    __builtin_prefetch(w + i, 0, 2);
+  t->weights = e->w + tile * GROUP * padded_cin(s);
+  t->fetch = divide_up(GROUP, runs);
+}
+
 static void run_chunk(gpointer data, guint chunk, guint worker) {
   const Expand *e = data;
   const Shape *s = &e->s;
@@ -343,6 +364,7 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
   t.ring = (float *)e->call->scratch + (gsize)worker * ring_elems(s);
   t.in = (const float *)e->call->inputs[0].data + t.image * s->blocks_in * s->h * s->w * LCIP_BLOCK;
   clear_sides(s, &t);
+  plan_fetch(e, &t);
   for (gint64 oy = begin; oy < end; oy++) {
     const gint64 y = oy * s->win.stride[1] - s->win.pad_begin[1];
     for (t.next = MAX(t.next, y); t.next < MIN(s->h, y + kernel_rows(s)); t.next++)
