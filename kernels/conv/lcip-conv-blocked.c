@@ -644,9 +644,11 @@ static MicroInput micro_input(const Shape *s) {
     return MICRO_NARROW;
   if (s->dense)
     return MICRO_DENSE;
-  const gboolean many = s->taps_per_output * GROUP > FETCH_ELEMS;
-  const gboolean few = s->ow > PIXELS && s->ow <= SMALL_IMAGE;
-  return s->tiles > 1 && (s->flat ? few : many) ? MICRO_FETCH : MICRO_BLOCKED;
+  if (s->flat) {
+    const gboolean few = s->ow > PIXELS && s->ow <= SMALL_IMAGE;
+    return s->tiles > 1 && few ? MICRO_POINT_FETCH : MICRO_POINT;
+  }
+  return s->tiles > 1 && s->taps_per_output * GROUP > FETCH_ELEMS ? MICRO_FETCH : MICRO_BLOCKED;
 }
 
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {

@@ -28,15 +28,49 @@ LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, con
   }
 }
 
+/* What of the weights comes next, and of those that are fetched. */
+typedef struct {
+  const float *w, *next;
+} Weights;
+
+/* @depth channels of the pixels at @x. */
+LCIP_INLINE void multiply_depth(vf sum[PIXELS][2], const Micro *m, const float *x, Weights *at,
+                                gint64 depth, const int pixels, const int vecs,
+                                const MicroInput input) {
+  const gboolean fetch = input == MICRO_FETCH || input == MICRO_POINT_FETCH;
+  const int step = input == MICRO_DENSE ? 1 : LCIP_BLOCK;
+  const int channels = input == MICRO_DENSE ? 1 : V_CHANNELS;
+  for (gint64 k = 0; k < depth; k += channels, x += channels) {
+    multiply(sum, x, at->w, pixels, vecs, step, channels);
+    at->w += channels * vecs * LCIP_LANES;
+    if (fetch) {
+      __builtin_prefetch(at->next, 0, 2);
+      at->next += m->next_step * channels;
+    }
+  }
+}
+
+/* Block @b of the input, @depth channels, under the used rows of the window. */
+LCIP_INLINE void multiply_window(vf sum[PIXELS][2], const Micro *m, gint64 b, Weights *at,
+                                 gint64 depth, const int pixels, const int vecs,
+                                 const MicroInput input) {
+  const gint64 row = m->kw * vecs * LCIP_LANES * depth;
+  at->w += m->ky * row;
+  for (gint64 ky = m->ky; ky < m->ky_end; ky++)
+    for (gint64 kx = 0; kx < m->kw; kx++) {
+      const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
+      multiply_depth(sum, m, x, at, depth, pixels, vecs, input);
+    }
+  at->w += (m->kh - m->ky_end) * row;
+}
+
 /* One tile: @pixels x @vecs vectors. */
 LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
                             const MicroInput input) {
+  const gboolean point = input == MICRO_POINT || input == MICRO_POINT_FETCH;
   const gboolean dense = input == MICRO_DENSE;
-  const int step = dense ? 1 : LCIP_BLOCK, channels = dense ? 1 : V_CHANNELS;
-  const int width = vecs * LCIP_LANES;
-  const gint64 before = m->ky * m->kw * width, after = (m->kh - m->ky_end) * m->kw * width;
+  Weights at_weights = {m->w, m->next};
   vf sum[PIXELS][2];
-  const float *w = m->w, *next = m->next;
   LCIP_UNROLL
   for (int i = 0; i < pixels; i++) {
     sum[i][0] = v_load(m->bias);
@@ -45,19 +79,10 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   }
   for (gint64 b = 0; b < m->n_blocks; b++) {
     const gint64 depth = dense ? 1 : b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
-    w += before * depth;
-    for (gint64 ky = m->ky; ky < m->ky_end; ky++)
-      for (gint64 kx = 0; kx < m->kw; kx++) {
-        const float *x = m->x + (gsize)b * m->x_block + (gsize)ky * m->x_row + m->taps[kx];
-        for (gint64 k = 0; k < depth; k += channels, x += channels, w += channels * width) {
-          multiply(sum, x, w, pixels, vecs, step, channels);
-          if (input == MICRO_FETCH) {
-            __builtin_prefetch(next, 0, 2);
-            next += m->next_step * channels;
-          }
-        }
-      }
-    w += after * depth;
+    if (point)
+      multiply_depth(sum, m, m->x + (gsize)b * m->x_block, &at_weights, depth, pixels, vecs, input);
+    else
+      multiply_window(sum, m, b, &at_weights, depth, pixels, vecs, input);
   }
   const float *side = m->side;
   float *out = m->out;
@@ -150,6 +175,18 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
   static void micro_fetch_2_##r(const Micro *m) {                                                  \
     micro_body(m, r, 2, MICRO_FETCH);                                                              \
   }                                                                                                \
+  static void micro_point_1_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 1, MICRO_POINT);                                                              \
+  }                                                                                                \
+  static void micro_point_2_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 2, MICRO_POINT);                                                              \
+  }                                                                                                \
+  static void micro_point_fetch_1_##r(const Micro *m) {                                            \
+    micro_body(m, r, 1, MICRO_POINT_FETCH);                                                        \
+  }                                                                                                \
+  static void micro_point_fetch_2_##r(const Micro *m) {                                            \
+    micro_body(m, r, 2, MICRO_POINT_FETCH);                                                        \
+  }                                                                                                \
   static void micro_dense_1_##r(const Micro *m) {                                                  \
     micro_body(m, r, 1, MICRO_DENSE);                                                              \
   }                                                                                                \
@@ -170,13 +207,12 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
 MICRO_EACH(MICRO)
 
 #define ENTRY(r)                                                                                   \
-  {{micro_blocked_1_##r, micro_blocked_2_##r},                                                     \
-   {micro_fetch_1_##r, micro_fetch_2_##r},                                                         \
-   {micro_dense_1_##r, micro_dense_2_##r},                                                         \
-   {micro_narrow_##r, micro_narrow_##r}},
+  {{micro_blocked_1_##r, micro_blocked_2_##r}, {micro_fetch_1_##r, micro_fetch_2_##r},             \
+   {micro_point_1_##r, micro_point_2_##r},     {micro_point_fetch_1_##r, micro_point_fetch_2_##r}, \
+   {micro_dense_1_##r, micro_dense_2_##r},     {micro_narrow_##r, micro_narrow_##r}},
 
 /* [pixels - 1][input][vectors - 1] */
-static void (*const micros[PIXELS][4][2])(const Micro *) = {MICRO_EACH(ENTRY)};
+static void (*const micros[PIXELS][MICRO_INPUTS][2])(const Micro *) = {MICRO_EACH(ENTRY)};
 
 void lcip_conv_micro(const Micro *m, MicroInput input, int pixels, int vecs) {
   micros[pixels - 1][input][vecs - 1](m);

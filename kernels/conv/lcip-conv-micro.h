@@ -27,9 +27,17 @@ typedef struct {
   float lo, hi;
 } Micro;
 
-/* A block of the input is a block of channels; one channel; a block of channels of narrow groups.
- */
-typedef enum { MICRO_BLOCKED, MICRO_FETCH, MICRO_DENSE, MICRO_NARROW } MicroInput;
+/* A block of the input is a block of channels, also with a window of 1x1 (POINT), which reads @x
+ * alone; one channel; a block of channels of narrow groups. */
+typedef enum {
+  MICRO_BLOCKED,
+  MICRO_FETCH,
+  MICRO_POINT,
+  MICRO_POINT_FETCH,
+  MICRO_DENSE,
+  MICRO_NARROW,
+  MICRO_INPUTS
+} MicroInput;
 
 /* lcip_conv_micro: @pixels (at most PIXELS) x @vecs (1 or 2) vectors; of narrow groups a block. */
 #define lcip_conv_micro LCIP_ISA_SYMBOL(lcip_conv_micro)

@@ -189,7 +189,6 @@ static float *ring_row(const Shape *s, const Tile *t, gint64 y) {
 
 /* Row @y of the tile into the ring. */
 static void expand_row(const Expand *e, Tile *t, gint64 y) {
-  static const gsize taps[1] = {0};
   const Shape *s = &e->s;
   const gint64 runs = divide_up(s->w, PIXELS), last = (s->blocks_in - 1) * LCIP_BLOCK;
   const gboolean clamp = e->active && e->activation.kind == LCIP_TAIL_CLAMP;
@@ -198,14 +197,10 @@ static void expand_row(const Expand *e, Tile *t, gint64 y) {
              .x_block = (gsize)(s->h * s->w * LCIP_BLOCK),
              .vec_stride = LCIP_BLOCK_VECS > 1 ? LCIP_LANES : t->block_elems,
              .out_step = LCIP_BLOCK,
-             .taps = taps,
              .channels = (int)MIN(GROUP, s->c - t->tile * GROUP),
              .next_step = t->fetch,
              .n_blocks = s->blocks_in,
              .last_depth = padded_cin(s) - last,
-             .kh = 1,
-             .kw = 1,
-             .ky_end = 1,
              .lo = clamp ? e->activation.a : -INFINITY,
              .hi = clamp ? e->activation.b : INFINITY};
   for (gint64 run = 0; run < runs; run++) {
@@ -213,7 +208,7 @@ static void expand_row(const Expand *e, Tile *t, gint64 y) {
     m.x = t->in + (y * s->w + begin) * LCIP_BLOCK;
     m.out = ring_row(s, t, y) + (s->left + begin) * LCIP_BLOCK;
     m.next = t->weights;
-    lcip_conv_micro(&m, t->fetch ? MICRO_FETCH : MICRO_BLOCKED, (int)(end - begin), t->vecs);
+    lcip_conv_micro(&m, t->fetch ? MICRO_POINT_FETCH : MICRO_POINT, (int)(end - begin), t->vecs);
     t->weights += t->fetch * padded_cin(s);
     for (int v = 0; e->active && !clamp && v < t->vecs; v++) {
       float *out = m.out + (gsize)v * m.vec_stride;
