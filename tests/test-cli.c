@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lcip-cpu.h"
 #include "lcip-io.h"
 
 static const char graph_name[] = "graphs/blazeface-back.xml";
@@ -43,9 +44,20 @@ static void test_help(void) {
 }
 
 static void test_run_help(void) {
-  static const char *const options[] = {
-      "--input",  "--output",  "--source", "--frames", "--mapping", "--lane",  "--frames-in-flight",
-      "--pinned", "--profile", "--trace",  "--json",   "--results", "Examples"};
+  static const char *const options[] = {"--input",
+                                        "--output",
+                                        "--source",
+                                        "--frames",
+                                        "--mapping",
+                                        "--lane",
+                                        "--frames-in-flight",
+                                        "--streams",
+                                        "--pinned",
+                                        "--profile",
+                                        "--trace",
+                                        "--json",
+                                        "--results",
+                                        "Examples"};
   g_autoptr(LcipTestOutput) help = lcip_test_command("run", "--help", NULL);
   for (guint i = 0; i < G_N_ELEMENTS(options); i++)
     g_assert_nonnull(strstr(help->out, options[i]));
@@ -79,6 +91,8 @@ static void test_usage(void) {
   assert_usage(lcip_test_command("run", graph, "--frames", "-1", NULL), "found -1");
   assert_usage(lcip_test_command("run", graph, "--frames-in-flight", "0", NULL), "found 0");
   assert_usage(lcip_test_command("run", graph, "--frames-in-flight", "65", NULL), "found 65");
+  assert_usage(lcip_test_command("run", graph, "--streams", "0", NULL), "found 0");
+  assert_usage(lcip_test_command("run", graph, "--streams", "257", NULL), "found 257");
   assert_usage(lcip_test_command("run", graph, "--frames", "many", NULL), "many");
   assert_usage(lcip_test_command("run", graph, "--mapping", "absent", NULL), "'absent'");
   assert_usage(lcip_test_command("run", graph, "--lane", "Absent=cpu", NULL), "Absent=cpu");
@@ -480,6 +494,83 @@ static void test_json_run(void) {
   g_assert_nonnull(output);
 }
 
+/* ---- streams ---- */
+
+/* The frames, in the order in which they came. Transfer full. */
+static JsonArray *frames_of(const char *graph, const char *streams) {
+  g_autoptr(JsonObject) run = lcip_test_json("run", graph, "--source", "demo", "--frames", "30",
+                                             "--streams", streams, "--json", NULL);
+  lcip_test_check_schema(run, "lcip-run");
+  g_assert_cmpint(json_object_get_int_member(run, "streams"), ==, atoi(streams));
+  return json_array_ref(json_object_get_array_member(run, "frames"));
+}
+
+/* Streams change neither the order of results nor what they are. */
+static void test_run_streams(void) {
+  if (skip_without_pictures())
+    return;
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autoptr(JsonArray) one = frames_of(graph, "1");
+  g_autoptr(JsonArray) three = frames_of(graph, "3");
+  g_assert_cmpuint(json_array_get_length(one), ==, 30);
+  g_assert_cmpuint(json_array_get_length(three), ==, 30);
+  for (guint i = 0; i < 30; i++) {
+    JsonObject *a = json_array_get_object_element(one, i);
+    JsonObject *b = json_array_get_object_element(three, i);
+    g_assert_cmpint(json_object_get_int_member(b, "frame"), ==, i);
+    g_assert_cmpuint(json_array_get_length(json_object_get_array_member(a, "detections")), >, 0);
+    g_assert_true(json_node_equal(json_object_get_member(a, "detections"),
+                                  json_object_get_member(b, "detections")));
+  }
+}
+
+static gint64 streams_of(const char *graph, const char *option, const char *value) {
+  g_autoptr(JsonObject) run = lcip_test_json("run", graph, option, value, "--json", NULL);
+  const gint64 n = json_object_get_int_member(run, "streams");
+  JsonObject *lane = json_array_get_object_element(json_object_get_array_member(run, "lanes"), 0);
+  const gint64 n_threads = json_object_get_int_member(lane, "threads");
+  g_assert_cmpint(n, >=, 1);
+  if (n > 1)
+    g_assert_cmpint(n_threads, ==, 1);
+  return n;
+}
+
+/* Two actors, the second one as @assign says. */
+static char *write_relus(const char *name, const char *cpu_lane, const char *assign) {
+  char *path = lcip_test_temp(name);
+  g_autofree char *text = g_strdup_printf(
+      "<lcip xmlns=\"urn:lcip:graph:1\" version=\"1\">"
+      "<graph name=\"relus\" opset=\"21\" source-opset=\"21\"><description/>"
+      "<input id=\"x\" name=\"x\" type=\"f32\" shape=\"1 4\"/>"
+      "<output id=\"y\" name=\"y\" type=\"f32\" shape=\"1 4\"/>"
+      "<actor id=\"a\" name=\"\" domain=\"\" operator=\"Relu\" inputs=\"1\" outputs=\"1\"/>"
+      "<actor id=\"b\" name=\"\" domain=\"\" operator=\"Relu\" inputs=\"1\" outputs=\"1\"/>"
+      "<edge from=\"x\" to=\"a\" to-port=\"X\"/>"
+      "<edge from=\"a\" from-port=\"Y\" to=\"b\" to-port=\"X\"/>"
+      "<edge from=\"b\" from-port=\"Y\" to=\"y\"/></graph>"
+      "<platform><lane name=\"CPU\" kind=\"cpu\"%s/><lane name=\"Other\" kind=\"cpu\"/></platform>"
+      "<mapping name=\"default\" active=\"true\">%s</mapping><layout/></lcip>",
+      cpu_lane, assign);
+  g_assert_true(g_file_set_contents(path, text, -1, NULL));
+  return path;
+}
+
+/* A stream on each processor where the rate counts and nothing speaks against it. */
+static void test_default_streams(void) {
+  const gint64 n_processors = lcip_cpu_count();
+  g_autofree char *picture = lcip_test_source("data/demo/astronaut.png");
+  g_autofree char *graph = lcip_test_source(graph_name);
+  g_autofree char *many = g_strdup_printf("%" G_GINT64_FORMAT, n_processors + 1);
+  g_autofree char *open = write_relus("open.xml", "", "");
+  g_autofree char *threads = write_relus("threads.xml", " threads=\"2\"", "");
+  g_autofree char *lanes = write_relus("lanes.xml", "", "<assign actor=\"b\" lane=\"Other\"/>");
+  g_assert_cmpint(streams_of(open, "--frames", many), ==, MIN(n_processors, 256));
+  g_assert_cmpint(streams_of(threads, "--frames", many), ==, 1);
+  g_assert_cmpint(streams_of(lanes, "--frames", many), ==, 1);
+  if (LCIP_HAVE_PNG)
+    g_assert_cmpint(streams_of(graph, "--source", picture), ==, 1);
+}
+
 /* Random inputs are seeded: two runs agree. */
 static void test_seeded(void) {
   g_autofree char *model = lcip_test_source(model_name);
@@ -579,6 +670,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/cli/calibrate", test_calibrate);
   g_test_add_func("/cli/no-opencl", test_no_opencl);
   g_test_add_func("/cli/json/error", test_json_error);
+  g_test_add_func("/cli/streams", test_run_streams);
+  g_test_add_func("/cli/default-streams", test_default_streams);
   g_test_add_func("/cli/seeded", test_seeded);
   g_test_add_func("/cli/demo-uninstalled", test_demo_uninstalled);
   g_test_add_func("/cli/interrupt", test_interrupt);

@@ -15,7 +15,6 @@ enum { MIN_BURSTS = 3 };
 /* BenchArgs: the command line. All owned. */
 typedef struct {
   LcipCliPlanArgs plan;
-  int streams;
   int frames_in_flight;
   double seconds;
   gboolean profile;
@@ -156,7 +155,7 @@ static void print_json(const char *path, const LcipPlan *plan, const BenchArgs *
   lcip_cli_json_string(&json, "mapping", lcip_plan_mapping(plan));
   lcip_cli_json_lanes(&json, plan);
   lcip_cli_json_int(&json, "threads", (gint64)cpu_threads(plan));
-  lcip_cli_json_int(&json, "streams", args->streams);
+  lcip_cli_json_int(&json, "streams", args->plan.streams);
   lcip_cli_json_int(&json, "frames", bench->latencies_ms->len);
   lcip_cli_json_number(&json, "seconds", (double)(bench->end_us - bench->begin_us) / 1e6, 6);
   lcip_cli_json_number(&json, "fps", measured_fps(bench), 3);
@@ -174,7 +173,7 @@ static void print_text(const char *path, const BenchArgs *args, const Bench *ben
                        const LcipProfile *profile) {
   const GArray *sorted = bench->latencies_ms;
   g_print("%s: %.2f fps over %u frames, %d stream%s\n", path, measured_fps(bench), sorted->len,
-          args->streams, args->streams == 1 ? "" : "s");
+          args->plan.streams, args->plan.streams == 1 ? "" : "s");
   g_print("latency ms   min %.3f, median %.3f, 95 %% %.3f, 99 %% %.3f, mean %.3f\n",
           g_array_index(sorted, double, 0), percentile(sorted, 0.50), percentile(sorted, 0.95),
           percentile(sorted, 0.99), mean(sorted));
@@ -219,7 +218,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
       .inputs = inputs->tensors,
       .random_inputs = TRUE,
       .frames_in_flight = in_flight(plan, args),
-      .streams = (guint)args->streams,
+      .streams = (guint)args->plan.streams,
       .profile = args->profile,
       .lane_func = lcip_cli_note_lane,
       .frame_func = count_frame,
@@ -233,7 +232,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
 static gboolean measure(const char *path, LcipPlan *plan, const LcipCliInputs *inputs,
                         const BenchArgs *args, Bench *bench, GError **error) {
   GCancellable *cancellable = lcip_cli_watch_signals();
-  bench->min_frames = MIN_BURSTS * in_flight(plan, args) * (guint)args->streams;
+  bench->min_frames = MIN_BURSTS * in_flight(plan, args) * (guint)args->plan.streams;
   g_autoptr(LcipRun) run = start(plan, inputs, args, bench, error);
   if (!run)
     return FALSE;
@@ -285,20 +284,22 @@ static gboolean check_range(const char *option, double value, double min, double
 static gboolean check_args(const BenchArgs *args, GError **error) {
   return check_range("--seconds", args->seconds, 0.01, 86400, error) &&
          check_range("--threads", args->plan.threads, 0, 1024, error) &&
-         check_range("--streams", args->streams, 1, 256, error) &&
+         check_range("--streams", args->plan.streams, 1, LCIP_CLI_MAX_STREAMS, error) &&
          check_range("--frames-in-flight", args->frames_in_flight, 0, 64, error);
 }
 
 static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   g_auto(GStrv) argv_left = g_strdupv(argv);
-  g_auto(BenchArgs) args = {.streams = 1, .seconds = 5};
+  g_auto(BenchArgs) args = {.plan.streams = 1, .seconds = 5};
   g_autoptr(GError) error = NULL;
   const GOptionEntry entries[] = {
       {"seconds", 's', 0, G_OPTION_ARG_DOUBLE, &args.seconds, "Measure for S seconds; 5 by default",
        "S"},
       {"threads", 't', 0, G_OPTION_ARG_INT, &args.plan.threads,
-       "Threads of every CPU lane; as the graph says by default", "N"},
-      {"streams", 0, 0, G_OPTION_ARG_INT, &args.streams,
+       "Threads of every CPU lane; by default as the graph says, and where it leaves them open the "
+       "processors, shared out among the streams",
+       "N"},
+      {"streams", 0, 0, G_OPTION_ARG_INT, &args.plan.streams,
        "Replicas of the whole graph that take frames in turn; 1 by default", "N"},
       {"frames-in-flight", 0, 0, G_OPTION_ARG_INT, &args.frames_in_flight,
        "Frames that a stream works on at a time; by default 1 on one lane, else 2 for each lane",

@@ -109,6 +109,7 @@ LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArg
       .winograd_budget_bytes = (gsize)MAX(args->winograd_budget_mib, 0) << 20,
       .no_calibration = args->no_calibration,
       .threads = (guint)MAX(args->threads, 0),
+      .streams = (guint)MAX(args->streams, 0),
   };
   g_autoptr(GError) own = NULL;
   LcipPlan *plan = lcip_plan_new(graph, &options, problems, cancellable, &own);
@@ -119,4 +120,29 @@ LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArg
   else
     lcip_cli_note_problems(path, graph, problems);
   return plan;
+}
+
+/* ---- streams ---- */
+
+/* Streams replicate the lanes, each of which has processors or a device to itself: they pay where
+ * one CPU lane does all, on threads that the graph leaves open. */
+static gboolean is_one_open_cpu_lane(const LcipGraph *graph, const LcipMapping *mapping) {
+  const char *only = NULL;
+  for (guint i = 0; i < graph->actors->len; i++) {
+    const char *name = lcip_graph_lane_of(graph, mapping, (int)i);
+    if (only && !g_str_equal(name, only))
+      return FALSE;
+    only = name;
+  }
+  const LcipLane *lane = only ? lcip_graph_find_lane(graph, only) : NULL;
+  return lane && lane->kind == LCIP_LANE_CPU && lane->threads == 0;
+}
+
+guint lcip_cli_choose_streams(const LcipGraph *graph, const char *mapping, LcipMediaSource *source,
+                              guint64 n_frames) {
+  const guint n_processors = lcip_cpu_count();
+  if ((source && lcip_media_source_is_live(source)) || (n_frames && n_frames < n_processors) ||
+      !is_one_open_cpu_lane(graph, lcip_graph_find_mapping(graph, mapping)))
+    return 1;
+  return MIN(n_processors, LCIP_CLI_MAX_STREAMS);
 }

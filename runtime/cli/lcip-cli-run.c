@@ -221,8 +221,21 @@ static guint64 count_frames(const RunArgs *args, const LcipCliInputs *inputs) {
   return inputs->source ? 0 : 1;
 }
 
+/* Who limits the frames in flight limits those of all streams: they take one stream. */
+static int choose_streams(const LcipGraph *graph, const RunArgs *args,
+                          const LcipCliInputs *inputs) {
+  const guint64 asked = count_frames(args, inputs);
+  const guint64 there = inputs->source ? lcip_media_source_n_frames(inputs->source) : 0;
+  if (args->plan.streams != NOT_GIVEN)
+    return args->plan.streams;
+  if (args->frames_in_flight != NOT_GIVEN)
+    return 1;
+  return (int)lcip_cli_choose_streams(graph, args->plan.mapping, inputs->source,
+                                      asked && there ? MIN(asked, there) : MAX(asked, there));
+}
+
 static void json_head(LcipCliJson *json, const char *path, const LcipPlan *plan,
-                      const LcipCliInputs *inputs) {
+                      const LcipCliInputs *inputs, int streams) {
   lcip_cli_json_begin_object(json, NULL);
   lcip_cli_json_string(json, "format", "lcip-run");
   lcip_cli_json_int(json, "version", LCIP_CLI_JSON_VERSION);
@@ -231,6 +244,7 @@ static void json_head(LcipCliJson *json, const char *path, const LcipPlan *plan,
   lcip_cli_json_string(json, "source",
                        inputs->source ? lcip_media_source_name(inputs->source) : NULL);
   lcip_cli_json_lanes(json, plan);
+  lcip_cli_json_int(json, "streams", streams);
   lcip_cli_json_begin_array(json, "frames");
 }
 
@@ -319,6 +333,7 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
       .random_inputs = TRUE,
       .n_frames = n_frames,
       .frames_in_flight = (guint)MAX(args->frames_in_flight, 0),
+      .streams = (guint)args->plan.streams,
       .profile = args->profile,
       .trace = args->trace != NULL,
       .cancellable = delivery->cancellable,
@@ -328,7 +343,7 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
   };
   g_autoptr(GError) local_error = NULL;
   if (delivery->json)
-    json_head(json, path, plan, inputs);
+    json_head(json, path, plan, inputs, args->plan.streams);
   delivery->start_us = g_get_monotonic_time();
   g_autoptr(LcipRun) run = lcip_run_start(plan, &options, &local_error);
   gboolean ok = run && finish_run(run, delivery, n_frames, &local_error);
@@ -342,8 +357,8 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
   return ok;
 }
 
-static gboolean run_graph(const char *path, const RunArgs *args, LcipCliJson *json,
-                          GError **error) {
+/* Settles the streams in @args. */
+static gboolean run_graph(const char *path, RunArgs *args, LcipCliJson *json, GError **error) {
   GCancellable *cancellable = lcip_cli_watch_signals();
   g_auto(LcipCliInputs) inputs;
   g_auto(Delivery) delivery = {0};
@@ -356,6 +371,7 @@ static gboolean run_graph(const char *path, const RunArgs *args, LcipCliJson *js
       !lcip_cli_settle_shapes(graph, args->plan.shapes, &inputs, error) ||
       (args->output_dir && !check_output_names(graph, error)))
     return FALSE;
+  args->plan.streams = choose_streams(graph, args, &inputs);
   g_autoptr(LcipPlan) plan =
       lcip_cli_plan(path, graph, &args->plan, bindings, &inputs, cancellable, error);
   if (!plan || !delivery_open(&delivery, graph, args, cancellable, json, error))
@@ -371,6 +387,10 @@ static gboolean check_args(const RunArgs *args, GError **error) {
            (args->frames_in_flight < 1 || args->frames_in_flight > 64))
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "--frames-in-flight: expected 1 to 64, found %d", args->frames_in_flight);
+  else if (args->plan.streams != NOT_GIVEN &&
+           (args->plan.streams < 1 || args->plan.streams > LCIP_CLI_MAX_STREAMS))
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "--streams: expected 1 to %d, found %d", LCIP_CLI_MAX_STREAMS, args->plan.streams);
   else
     return TRUE;
   return FALSE;
@@ -378,7 +398,8 @@ static gboolean check_args(const RunArgs *args, GError **error) {
 
 static LcipCliExit run(const LcipCliCommand *command, char **argv) {
   g_auto(GStrv) argv_left = g_strdupv(argv);
-  g_auto(RunArgs) args = {.n_frames = NOT_GIVEN, .frames_in_flight = NOT_GIVEN};
+  g_auto(RunArgs)
+      args = {.plan.streams = NOT_GIVEN, .n_frames = NOT_GIVEN, .frames_in_flight = NOT_GIVEN};
   g_autoptr(GError) error = NULL;
   const GOptionEntry entries[] = {
       {"source", 's', 0, G_OPTION_ARG_FILENAME, &args.source,
@@ -398,8 +419,12 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       {"lane", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &args.plan.lanes,
        "Bind a lane to a device that 'lcip devices' lists", "NAME=DEVICE"},
       LCIP_CLI_SHAPE_OPTION(&args.plan.shapes),
+      {"streams", 0, 0, G_OPTION_ARG_INT, &args.plan.streams,
+       "Replicas of the whole graph that take frames in turn; by default one on each processor for "
+       "files of several frames on one CPU lane, else, and for cameras, 1 on all processors",
+       "N"},
       {"frames-in-flight", 0, 0, G_OPTION_ARG_INT, &args.frames_in_flight,
-       "Frames worked on at a time; 2 for each lane by default", "N"},
+       "Frames that a stream works on at a time; 2 for each lane by default", "N"},
       {"pinned", 0, 0, G_OPTION_ARG_NONE, &args.plan.pinned,
        "Keep fusion the same under every mapping, for results that are equal bit for bit", NULL},
       {"direct", 0, 0, G_OPTION_ARG_NONE, &args.plan.direct,

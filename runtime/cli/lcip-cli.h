@@ -81,6 +81,7 @@ typedef struct {
   gboolean no_calibration;
   int winograd_budget_mib; /* 0: the default */
   int threads;
+  int streams; /* 0: one */
 } LcipCliPlanArgs;
 void lcip_cli_plan_args_clear(LcipCliPlanArgs *args);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LcipCliPlanArgs, lcip_cli_plan_args_clear)
@@ -145,6 +146,14 @@ GHashTable *lcip_cli_bind_lanes(const LcipGraph *graph, const LcipCliPlanArgs *a
 LcipPlan *lcip_cli_plan(const char *path, LcipGraph *graph, const LcipCliPlanArgs *args,
                         GHashTable *bindings, const LcipCliInputs *inputs,
                         GCancellable *cancellable, GError **error);
+
+/** LCIP_CLI_MAX_STREAMS: more are refused. */
+#define LCIP_CLI_MAX_STREAMS 256
+/** lcip_cli_choose_streams: how many where nobody says: a frame on each processor where the rate
+ * counts, one frame on all where it is latency. @n_frames: how many there will be, 0 where that is
+ * not known. @mapping, @source: may be NULL. */
+guint lcip_cli_choose_streams(const LcipGraph *graph, const char *mapping, LcipMediaSource *source,
+                              guint64 n_frames);
 
 /** lcip_cli_json_frame: what @frame's sinks and graph outputs received.
  * @picture: file that the annotated picture was written to, or NULL. */

@@ -26,7 +26,8 @@ struct _LcipMediaSource {
   char *name;
   int width, height; /* no frame is larger */
   LcipMediaPace pace;
-  guint64 drops; /* atomic */
+  guint64 n_frames; /* 0: not known */
+  guint64 drops;    /* atomic */
 };
 
 /** lcip_media_source_init: for a kind's constructor; @source is zeroed, from g_new0(). */

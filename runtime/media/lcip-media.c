@@ -41,6 +41,10 @@ gboolean lcip_media_source_is_live(LcipMediaSource *source) {
   return source->pace == LCIP_MEDIA_LIVE;
 }
 
+guint64 lcip_media_source_n_frames(LcipMediaSource *source) {
+  return source->n_frames;
+}
+
 LcipTensor *lcip_media_source_next(LcipMediaSource *source, gint64 *timestamp_ns,
                                    GCancellable *cancellable, GError **error) {
   gint64 unused;

@@ -56,6 +56,9 @@ const char *lcip_media_source_name(LcipMediaSource *source);
 /** lcip_media_source_max_size: no frame is larger. Known once it is open. */
 void lcip_media_source_max_size(LcipMediaSource *source, int *width, int *height);
 gboolean lcip_media_source_is_live(LcipMediaSource *source);
+/** lcip_media_source_n_frames: how many there will be; 0 where that is not known, or without end.
+ */
+guint64 lcip_media_source_n_frames(LcipMediaSource *source);
 /** lcip_media_source_next: blocks until a frame is there. NULL without error at the end.
  * @timestamp_ns: when it was taken, on g_get_monotonic_time()'s clock (live), or its time in the
  * file. A picture gives one frame (EVERY_FRAME) or one each 1/30 s (LIVE). */

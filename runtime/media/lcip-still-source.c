@@ -78,6 +78,7 @@ static StillSource *still_new(const char *path, GPtrArray *paths, LcipMediaPace 
   lcip_media_source_init(&still->base, &still_class, name, pace);
   lcip_waiter_init(&still->pacer.waiter);
   still->paths = paths;
+  still->base.n_frames = pace == LCIP_MEDIA_EVERY_FRAME ? paths->len : 0;
   return still;
 }
 

@@ -34,6 +34,12 @@ static void lane_free(gpointer data) {
   g_free(lane);
 }
 
+static guint threads_of(const LcipLane *lane, const LcipPlanOptions *options) {
+  if (options->threads)
+    return options->threads;
+  return lane->threads ? lane->threads : MAX(lcip_cpu_count() / MAX(options->streams, 1), 1);
+}
+
 static void make_lanes(LcipPlan *plan, const LcipMapping *mapping, const LcipPlanOptions *options) {
   LcipRuntime *runtime = lcip_runtime_get();
   for (guint i = 0; i < plan->graph->lanes->len; i++) {
@@ -44,9 +50,7 @@ static void make_lanes(LcipPlan *plan, const LcipMapping *mapping, const LcipPla
     if (is_used(plan, mapping, lane))
       planned->device = bind_lane(runtime, lane, options->bindings);
     if (lane->kind == LCIP_LANE_CPU)
-      planned->threads = options->threads ? options->threads
-                         : lane->threads  ? lane->threads
-                                          : lcip_cpu_count();
+      planned->threads = threads_of(lane, options);
     g_ptr_array_add(plan->lanes, planned);
   }
 }

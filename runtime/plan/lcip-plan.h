@@ -24,6 +24,8 @@ typedef struct _LcipPlan LcipPlan;
  * @keep: array of char* actor ids whose outputs must not be fused away (feature-map preview);
  *   those on remote lanes are not kept.
  * @threads: overrides every CPU lane's; 0 for as written.
+ * @streams: replicas that will run beside each other: CPU lanes that leave their threads open share
+ *   the processors out among them; 0 is 1.
  * @direct: no Winograd convolution: sums of the products that the operators define, in any order.
  * @winograd_budget_bytes: most that Winograd's weights may take in all; 0 for LCIP_WINOGRAD_BUDGET.
  * @no_calibration: kernels chosen by estimate, whatever has been measured. Neither do @pinned plans
@@ -38,6 +40,7 @@ typedef struct {
   gboolean pinned;
   GPtrArray *keep;
   guint threads;
+  guint streams;
   gboolean direct;
   gsize winograd_budget_bytes;
   gboolean no_calibration;
