@@ -124,6 +124,8 @@ typedef struct {
   const LcipKernelSweep *sweep;
 } LcipKernel;
 
+/** lcip_kernels_hash: of the kernels' sources and of how they were compiled. */
+extern const char lcip_kernels_hash[];
 /** lcip_kernel_table: all kernels of the build, best first, references last. */
 const LcipKernel *const *lcip_kernel_table(guint *n);
 const LcipKernel *lcip_kernel_find(const char *name);

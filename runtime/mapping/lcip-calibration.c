@@ -83,7 +83,7 @@ guint lcip_calibration_n_steps(const LcipCalibration *calibration) {
 
 /* ---- the file ---- */
 
-/* What times hold for: another processor, or other kernels, make them void. */
+/* What times hold for, besides the kernels themselves. */
 static char *machine(void) {
   return g_strdup_printf("%s, features %x, LCIP %s", lcip_cpu_name(), (guint)lcip_cpu_features(),
                          LCIP_VERSION);
@@ -105,14 +105,17 @@ static JsonNode *member(JsonObject *object, const char *name, JsonNodeType type)
   return node && json_node_get_node_type(node) == type ? node : NULL;
 }
 
-static gboolean is_of_this_machine(JsonObject *root) {
+static gboolean is_text(JsonObject *root, const char *name, const char *expected) {
+  JsonNode *node = member(root, name, JSON_NODE_VALUE);
+  return node && g_strcmp0(json_node_get_string(node), expected) == 0;
+}
+
+static gboolean is_valid_here(JsonObject *root) {
   g_autofree char *what = machine();
-  JsonNode *format = member(root, "format", JSON_NODE_VALUE);
   JsonNode *version = member(root, "version", JSON_NODE_VALUE);
-  JsonNode *on = member(root, "machine", JSON_NODE_VALUE);
-  return format && g_strcmp0(json_node_get_string(format), FILE_FORMAT) == 0 && version &&
-         json_node_get_int(version) == FILE_VERSION && on &&
-         g_strcmp0(json_node_get_string(on), what) == 0;
+  return is_text(root, "format", FILE_FORMAT) && version &&
+         json_node_get_int(version) == FILE_VERSION && is_text(root, "machine", what) &&
+         is_text(root, "kernels", lcip_kernels_hash);
 }
 
 static void read_steps(LcipCalibration *calibration, JsonObject *steps) {
@@ -137,7 +140,7 @@ LcipCalibration *lcip_calibration_load(void) {
   if (!path || !json_parser_load_from_file(parser, path, NULL))
     return calibration;
   JsonNode *root = json_parser_get_root(parser);
-  if (!root || !JSON_NODE_HOLDS_OBJECT(root) || !is_of_this_machine(json_node_get_object(root)))
+  if (!root || !JSON_NODE_HOLDS_OBJECT(root) || !is_valid_here(json_node_get_object(root)))
     return calibration;
   JsonNode *steps = member(json_node_get_object(root), "steps", JSON_NODE_OBJECT);
   if (steps)
@@ -172,6 +175,7 @@ static char *file_text(const LcipCalibration *calibration) {
   json_object_set_string_member(root, "format", FILE_FORMAT);
   json_object_set_int_member(root, "version", FILE_VERSION);
   json_object_set_string_member(root, "machine", what);
+  json_object_set_string_member(root, "kernels", lcip_kernels_hash);
   json_object_set_member(root, "steps", steps_node(calibration));
   g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), root);
   json_object_unref(root);

@@ -5,14 +5,14 @@
 G_BEGIN_DECLS
 
 /** LcipCalibration: measured times of kernels for steps on this machine, kept in a file of the
- * user's cache folder that is for one CPU and one version of LCIP. A step is known by what it
- * computes: operator, attributes, shapes, epilogues and the lane's threads. Immutable while plans
- * read it; any thread. */
+ * user's cache folder that is for one CPU and one build of LCIP's kernels. A step is known by what
+ * it computes: operator, attributes, shapes, epilogues and the lane's threads. Immutable while
+ * plans read it; any thread. */
 typedef struct _LcipCalibration LcipCalibration;
 
 /** lcip_calibration_load: what the file holds; nothing where there is none, or one of another CPU
- * or version, or a damaged one. The environment variable LCIP_CALIBRATION names another file;
- * "none" is none. */
+ * or of other kernels, or a damaged one. The environment variable LCIP_CALIBRATION names another
+ * file; "none" is none. */
 LcipCalibration *lcip_calibration_load(void);
 /** lcip_calibration_ref_current: the file's content as it was when this process first asked or last
  * saved; a reference. */
