@@ -178,7 +178,7 @@ static void list_sinks(LcipGroup *group) {
 /* ---- groups ---- */
 
 /* Weights of this size do not stay in the caches from frame to frame. */
-#define SWEPT_BYTES (8 << 20)
+#define SWEPT_BYTES (3 << 20)
 
 static gsize weight_bytes(const LcipPlan *plan, const LcipPlanWork *work, guint input) {
   const int root = work->inputs[input] < 0 ? -1 : lcip_plan_root(plan, work->inputs[input]);
