@@ -358,7 +358,7 @@ static void pack_group(const Shape *s, const float *w, float *packed) {
       for (gint64 pixel = 0; pixel < pixels; pixel++)
         for (gint64 c = block * s->depth; c < MIN(s->packed_c, (block + 1) * s->depth); c++)
           for (gint64 lane = 0; lane < tile_vecs(s, tile) * LCIP_LANES; lane++) {
-            const gint64 oc = tile * GROUP + lane;
+            const gint64 oc = tile * GROUP + micro_lane_channel(s->oc - tile * GROUP, lane);
             *packed++ = oc < s->oc && c < s->c ? w[(oc * s->c + c) * pixels + pixel] : 0.0f;
           }
 }

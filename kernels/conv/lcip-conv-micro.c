@@ -64,6 +64,43 @@ LCIP_INLINE void multiply_window(vf sum[PIXELS][2], const Micro *m, gint64 b, We
   at->w += (m->kh - m->ky_end) * row;
 }
 
+/* Lane l of a vector from lane l % half + @first: the lower half twice, or the upper one below. */
+LCIP_INLINE vf take_half(vf x, const int first) {
+  vi lanes;
+  for (int l = 0; l < LCIP_LANES; l++)
+    lanes[l] = l % (LCIP_LANES / 2) + first;
+  return v_permute(x, lanes);
+}
+
+/* All channels; the second vectors of pixels 2 i and 2 i + 1 are the halves of one, so that a pixel
+ * takes one and a half products. @sum is whole at the end. */
+LCIP_INLINE void multiply_halves(vf sum[PIXELS][2], const Micro *m, const int pixels) {
+  const float *w = m->w;
+  vf half[PIXELS];
+  LCIP_UNROLL
+  for (int i = 0; i < pixels; i += 2)
+    half[i] = take_half(sum[0][1], 0);
+  for (gint64 b = 0; b < m->n_blocks; b++) {
+    const float *x = m->x + (gsize)b * m->x_block;
+    const gint64 depth = b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
+    for (gint64 k = 0; k < depth; k++, x++, w += 2 * LCIP_LANES) {
+      const vf w0 = v_load(w), w1 = v_load(w + LCIP_LANES);
+      LCIP_UNROLL
+      for (int i = 0; i < pixels; i += 2) {
+        const vf even = v_set1(x[i * LCIP_BLOCK]);
+        const vf odd = i + 1 < pixels ? v_set1(x[(i + 1) * LCIP_BLOCK]) : even;
+        sum[i][0] += even * w0;
+        if (i + 1 < pixels)
+          sum[i + 1][0] += odd * w0;
+        half[i] += v_select(v_lanes_below(LCIP_LANES / 2), even, odd) * w1;
+      }
+    }
+  }
+  LCIP_UNROLL
+  for (int i = 0; i < pixels; i++)
+    sum[i][1] = i % 2 ? take_half(half[i - 1], LCIP_LANES / 2) : half[i];
+}
+
 /* One tile: @pixels x @vecs vectors. */
 LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
                             const MicroInput input) {
@@ -77,7 +114,9 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
     if (vecs > 1)
       sum[i][1] = v_load(m->bias + LCIP_LANES);
   }
-  for (gint64 b = 0; b < m->n_blocks; b++) {
+  if (input == MICRO_POINT_HALF)
+    multiply_halves(sum, m, pixels);
+  for (gint64 b = 0; b < m->n_blocks && input != MICRO_POINT_HALF; b++) {
     const gint64 depth = dense ? 1 : b + 1 < m->n_blocks ? LCIP_BLOCK : m->last_depth;
     if (point)
       multiply_depth(sum, m, m->x + (gsize)b * m->x_block, &at_weights, depth, pixels, vecs, input);
@@ -187,6 +226,9 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
   static void micro_point_fetch_2_##r(const Micro *m) {                                            \
     micro_body(m, r, 2, MICRO_POINT_FETCH);                                                        \
   }                                                                                                \
+  static void micro_point_half_##r(const Micro *m) {                                               \
+    micro_body(m, r, 2, MICRO_POINT_HALF);                                                         \
+  }                                                                                                \
   static void micro_dense_1_##r(const Micro *m) {                                                  \
     micro_body(m, r, 1, MICRO_DENSE);                                                              \
   }                                                                                                \
@@ -207,13 +249,21 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
 MICRO_EACH(MICRO)
 
 #define ENTRY(r)                                                                                   \
-  {{micro_blocked_1_##r, micro_blocked_2_##r}, {micro_fetch_1_##r, micro_fetch_2_##r},             \
-   {micro_point_1_##r, micro_point_2_##r},     {micro_point_fetch_1_##r, micro_point_fetch_2_##r}, \
-   {micro_dense_1_##r, micro_dense_2_##r},     {micro_narrow_##r, micro_narrow_##r}},
+  {                                                                                                \
+      {micro_blocked_1_##r, micro_blocked_2_##r},                                                  \
+      {micro_fetch_1_##r, micro_fetch_2_##r},                                                      \
+      {micro_point_1_##r, micro_point_2_##r},                                                      \
+      {micro_point_fetch_1_##r, micro_point_fetch_2_##r},                                          \
+      {micro_point_half_##r, micro_point_half_##r},                                                \
+      {micro_dense_1_##r, micro_dense_2_##r},                                                      \
+      {micro_narrow_##r, micro_narrow_##r}},
 
 /* [pixels - 1][input][vectors - 1] */
 static void (*const micros[PIXELS][MICRO_INPUTS][2])(const Micro *) = {MICRO_EACH(ENTRY)};
 
 void lcip_conv_micro(const Micro *m, MicroInput input, int pixels, int vecs) {
+  const gboolean point = input == MICRO_POINT || input == MICRO_POINT_FETCH;
+  if (point && vecs == 2 && micro_is_half(m->channels))
+    input = MICRO_POINT_HALF;
   micros[pixels - 1][input][vecs - 1](m);
 }

@@ -28,16 +28,29 @@ typedef struct {
 } Micro;
 
 /* A block of the input is a block of channels, also with a window of 1x1 (POINT), which reads @x
- * alone; one channel; a block of channels of narrow groups. */
+ * alone; one channel; a block of channels of narrow groups. POINT_HALF: of the second vector the
+ * upper half is no channels; its weights are there twice. */
 typedef enum {
   MICRO_BLOCKED,
   MICRO_FETCH,
   MICRO_POINT,
   MICRO_POINT_FETCH,
+  MICRO_POINT_HALF,
   MICRO_DENSE,
   MICRO_NARROW,
   MICRO_INPUTS
 } MicroInput;
+
+/* Whether a tile of @channels is one for POINT_HALF: where vectors are
+ * long and a pixel's second one would be half empty, one vector has the halves of two pixels. */
+LCIP_INLINE gboolean micro_is_half(gint64 channels) {
+  return LCIP_LANES == 16 && channels > LCIP_LANES && channels <= LCIP_LANES * 3 / 2;
+}
+
+/* The channel of a tile of @channels that @lane of its weights is for. */
+LCIP_INLINE gint64 micro_lane_channel(gint64 channels, gint64 lane) {
+  return micro_is_half(channels) && lane >= LCIP_LANES * 3 / 2 ? lane - LCIP_LANES / 2 : lane;
+}
 
 /* lcip_conv_micro: @pixels (at most PIXELS) x @vecs (1 or 2) vectors; of narrow groups a block. */
 #define lcip_conv_micro LCIP_ISA_SYMBOL(lcip_conv_micro)

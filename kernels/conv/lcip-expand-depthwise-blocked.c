@@ -137,7 +137,7 @@ static float *pack_expand(const Shape *s, const float *w, float *packed) {
   for (gint64 tile = 0; tile < s->tiles; tile++)
     for (gint64 c = 0; c < padded_cin(s); c++)
       for (gint64 lane = 0; lane < tile_vecs(s, tile) * LCIP_LANES; lane++) {
-        const gint64 oc = tile * GROUP + lane;
+        const gint64 oc = tile * GROUP + micro_lane_channel(s->c - tile * GROUP, lane);
         *packed++ = oc < s->c && c < s->cin ? w[oc * s->cin + c] : 0.0f;
       }
   return packed;
