@@ -46,6 +46,8 @@ static const KernelCase kernel_cases[] = {
     {"Conv", "f:1x24x9x17 c:24x8x3x3", "group=3;pads=2 2 2 2;dilations=2 2"},
     {"Conv", "f:1x20x5x7 c:24x20x1x1 c:24", "", "Add Relu"},
     {"Conv", "f:2x35x3x5 c:51x35x1x1 c:51", "", "Sigmoid"},
+    {"Conv", "f:1x18x4x9 c:40x18x1x1 c:40", "", "Add Relu"},
+    {"Conv", "f:1x6x7x9 c:68x6x3x3 c:68", "pads=1 1 1 1"},
     {"Conv", "n:1x7x4x4 c:23x7x1x1 c:23", ""},
     {"Conv", "f:1x16x7x23 c:16x8x1x7 c:16", "group=2;strides=1 2;pads=0 3 0 3"},
     {"Conv", "f:1x18x6x6 c:18x2x1x1 c:18", "group=9", "Sigmoid"},

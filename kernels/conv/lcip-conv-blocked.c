@@ -345,22 +345,19 @@ static gsize group_weights(const Shape *s) {
   return (gsize)(s->out_blocks * LCIP_BLOCK * s->taps_per_output);
 }
 
-/* Vectors of output channels in tile @tile: 2, or 1 in the last. */
-static int tile_vecs(const Shape *s, gint64 tile) {
-  return (int)MIN(2, s->out_blocks * LCIP_BLOCK_VECS - tile * 2);
-}
-
 /* @w: OIHW of one group -> [tile][block][ky][kx][channel in block][output channel in tile]. */
 static void pack_group(const Shape *s, const float *w, float *packed) {
   const gint64 pixels = s->win.kernel[0] * s->win.kernel[1];
-  for (gint64 tile = 0; tile < s->tiles; tile++)
+  for (gint64 tile = 0; tile < s->tiles; tile++) {
+    const gint64 first = micro_tile_first(s->oc, tile);
     for (gint64 block = 0; block < s->blocks; block++)
       for (gint64 pixel = 0; pixel < pixels; pixel++)
         for (gint64 c = block * s->depth; c < MIN(s->packed_c, (block + 1) * s->depth); c++)
-          for (gint64 lane = 0; lane < tile_vecs(s, tile) * LCIP_LANES; lane++) {
-            const gint64 oc = tile * GROUP + micro_lane_channel(s->oc - tile * GROUP, lane);
+          for (gint64 lane = 0; lane < micro_tile_vecs(s->oc, tile) * LCIP_LANES; lane++) {
+            const gint64 oc = first + micro_lane_channel(s->oc - first, lane);
             *packed++ = oc < s->oc && c < s->c ? w[(oc * s->c + c) * pixels + pixel] : 0.0f;
           }
+  }
 }
 
 /* @w: OIHW -> [ky][kx][channel in group][output channel in block] of block @block. */
@@ -555,7 +552,7 @@ static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize 
 /* Where pixel (y, x) of tile @tile lies in output 0, in elements. */
 static gsize out_offset(const Shape *s, const Chunk *chunk, gint64 tile, gint64 y, gint64 x) {
   const gint64 first = (chunk->n * s->groups + chunk->group) * s->out_blocks;
-  const gint64 block = first + tile * 2 / LCIP_BLOCK_VECS;
+  const gint64 block = first + micro_tile_first(s->oc, tile) / LCIP_BLOCK;
   return (gsize)(block * s->oh * s->ow * LCIP_BLOCK + y * s->out_row + x * s->out_col);
 }
 
@@ -585,16 +582,18 @@ static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m
   const Shape *s = &conv->s;
   const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
   const gint64 size = cols / parts, larger = cols % parts;
-  m->channels = (int)MIN(GROUP, MIN(s->oc, s->all_oc - chunk->group * s->oc) - tile * GROUP);
-  const gint64 width = tile_vecs(s, tile) * LCIP_LANES;
-  m->next = m->w + width * s->taps_per_output * tiles_ahead(conv, chunk, tile);
+  const gint64 first = micro_tile_first(s->oc, tile), ahead = tiles_ahead(conv, chunk, tile);
+  const gint64 width = micro_tile_vecs(s->oc, tile) * LCIP_LANES;
+  m->channels = (int)MIN(width, MIN(s->oc, s->all_oc - chunk->group * s->oc) - first);
+  m->next = m->w + (micro_tile_first(s->oc, tile + ahead) - first) * s->taps_per_output;
   m->next_step = divide_up(width, parts * (chunk->y_end - chunk->y));
   for (gint64 y = chunk->y; y < chunk->y_end; y++) {
     set_window_rows(s, y, m);
     for (gint64 part = 0, x = 0; part < parts; part++) {
       const gint64 pixels = part < larger ? size + 1 : size;
       m->x = source + (gsize)(y - chunk->y) * row_elems + x * s->depth;
-      run_tile(conv, m, pixels, tile_vecs(s, tile), out_offset(s, chunk, tile, y, chunk->x + x));
+      run_tile(conv, m, pixels, micro_tile_vecs(s->oc, tile),
+               out_offset(s, chunk, tile, y, chunk->x + x));
       x += pixels;
       m->next += m->next_step * s->taps_per_output;
     }
@@ -630,9 +629,10 @@ static void run_chunk(gpointer data, guint index, guint worker) {
              .lo = -INFINITY,
              .hi = INFINITY};
   for (gint64 tile = chunk.tile; tile < chunk.tile_end; tile++) {
-    m.w = conv->weights + (gsize)chunk.group * group_weights(s) +
-          (gsize)(tile * GROUP * s->taps_per_output);
-    m.bias = conv->biases + chunk.group * s->out_blocks * LCIP_BLOCK + tile * GROUP;
+    const gint64 first = micro_tile_first(s->oc, tile);
+    m.w =
+        conv->weights + (gsize)chunk.group * group_weights(s) + (gsize)(first * s->taps_per_output);
+    m.bias = conv->biases + chunk.group * s->out_blocks * LCIP_BLOCK + first;
     run_rows(conv, &chunk, tile, &m, source, row * (gsize)s->win.stride[0]);
   }
 }

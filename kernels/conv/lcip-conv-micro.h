@@ -41,6 +41,22 @@ typedef enum {
   MICRO_INPUTS
 } MicroInput;
 
+/* The first of @channels that tile @tile is for. Tiles are GROUP channels, but where a last one of
+ * half a vector would remain it takes a vector of the one before it: half a vector is cheap beside
+ * a whole one alone. */
+LCIP_INLINE gint64 micro_tile_first(gint64 channels, gint64 tile) {
+  const gint64 last = (channels - 1) / GROUP;
+  const gboolean early = LCIP_LANES == 16 && channels - last * GROUP <= LCIP_LANES / 2;
+  return tile * GROUP - (early && tile > 0 && tile == last ? LCIP_LANES : 0);
+}
+
+/* Its vectors. */
+LCIP_INLINE int micro_tile_vecs(gint64 channels, gint64 tile) {
+  const gint64 first = micro_tile_first(channels, tile);
+  const gint64 whole = (channels + LCIP_BLOCK - 1) / LCIP_BLOCK * LCIP_BLOCK;
+  return (int)((MIN(whole, micro_tile_first(channels, tile + 1)) - first) / LCIP_LANES);
+}
+
 /* Whether a tile of @channels is one for POINT_HALF: where vectors are
  * long and a pixel's second one would be half empty, one vector has the halves of two pixels. */
 LCIP_INLINE gboolean micro_is_half(gint64 channels) {

@@ -33,15 +33,15 @@ typedef struct {
   const float *w, *bias, *depthwise, *depthwise_bias;
 } Expand;
 
-/* A tile of one image and part: @ring is [block][row][column][channel]; rows before @next are in it
- * as far as they are still needed. @weights: those of the tile that this worker should come to
- * next, from what is not yet fetched on; each run of pixels fetches @fetch of them for each input
- * channel (0: none). */
+/* A tile of one image and part, from channel @first on: @ring is [block][row][column][channel];
+ * rows before @next are in it as far as they are still needed. @weights: those of the tile that
+ * this worker should come to next, from what is not yet fetched on; each run of pixels fetches
+ * @fetch of them for each input channel (0: none). */
 typedef struct {
   const float *in, *weights;
   float *ring;
   gsize block_elems, row_elems;
-  gint64 image, tile, next, fetch;
+  gint64 image, tile, first, next, fetch;
   int vecs;
 } Tile;
 
@@ -128,18 +128,16 @@ static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats,
              : 0;
 }
 
-static int tile_vecs(const Shape *s, gint64 tile) {
-  return (int)MIN(2, s->blocks * LCIP_BLOCK_VECS - tile * 2);
-}
-
 /* OI -> [tile][input channel][output channel in tile]. */
 static float *pack_expand(const Shape *s, const float *w, float *packed) {
-  for (gint64 tile = 0; tile < s->tiles; tile++)
+  for (gint64 tile = 0; tile < s->tiles; tile++) {
+    const gint64 first = micro_tile_first(s->c, tile);
     for (gint64 c = 0; c < padded_cin(s); c++)
-      for (gint64 lane = 0; lane < tile_vecs(s, tile) * LCIP_LANES; lane++) {
-        const gint64 oc = tile * GROUP + micro_lane_channel(s->c - tile * GROUP, lane);
+      for (gint64 lane = 0; lane < micro_tile_vecs(s->c, tile) * LCIP_LANES; lane++) {
+        const gint64 oc = first + micro_lane_channel(s->c - first, lane);
         *packed++ = oc < s->c && c < s->cin ? w[oc * s->cin + c] : 0.0f;
       }
+  }
   return packed;
 }
 
@@ -192,12 +190,12 @@ static void expand_row(const Expand *e, Tile *t, gint64 y) {
   const Shape *s = &e->s;
   const gint64 runs = divide_up(s->w, PIXELS), last = (s->blocks_in - 1) * LCIP_BLOCK;
   const gboolean clamp = e->active && e->activation.kind == LCIP_TAIL_CLAMP;
-  Micro m = {.w = e->w + t->tile * GROUP * padded_cin(s),
-             .bias = e->bias + t->tile * GROUP,
+  Micro m = {.w = e->w + t->first * padded_cin(s),
+             .bias = e->bias + t->first,
              .x_block = (gsize)(s->h * s->w * LCIP_BLOCK),
              .vec_stride = LCIP_BLOCK_VECS > 1 ? LCIP_LANES : t->block_elems,
              .out_step = LCIP_BLOCK,
-             .channels = (int)MIN(GROUP, s->c - t->tile * GROUP),
+             .channels = (int)MIN(t->vecs * LCIP_LANES, s->c - t->first),
              .next_step = t->fetch,
              .n_blocks = s->blocks_in,
              .last_depth = padded_cin(s) - last,
@@ -292,7 +290,7 @@ static int run_length(gint64 left) {
 static void depthwise_row(const Expand *e, const Tile *t, gint64 oy, int v) {
   const Shape *s = &e->s;
   const gint64 taps = s->win.kernel[1] * s->win.kernel[2];
-  const gint64 vec = t->tile * 2 + v, block = vec / LCIP_BLOCK_VECS;
+  const gint64 vec = t->first / LCIP_LANES + v, block = vec / LCIP_BLOCK_VECS;
   const gint64 lane = vec % LCIP_BLOCK_VECS * LCIP_LANES;
   const gint64 y = oy * s->win.stride[1] - s->win.pad_begin[1];
   const vi mask = v_lanes_below((int)CLAMP(s->c - block * LCIP_BLOCK - lane, 0, LCIP_LANES));
@@ -337,11 +335,12 @@ static void plan_fetch(const Expand *e, Tile *t) {
   const gint64 runs = s->h * divide_up(s->w, PIXELS), tile = t->tile + e->workers;
   if (s->parts > 1 || runs > MOST_FETCHING_RUNS || tile >= s->tiles)
     return;
+  const gint64 first = micro_tile_first(s->c, tile);
   const gint64 depthwise = s->win.kernel[1] * s->win.kernel[2] * LCIP_BLOCK;
-  const float *w = e->depthwise + tile * GROUP / LCIP_BLOCK * depthwise;
+  const float *w = e->depthwise + first / LCIP_BLOCK * depthwise;
   for (gint64 i = 0; i < depthwise * GROUP / LCIP_BLOCK; i += LINE_ELEMS)
     __builtin_prefetch(w + i, 0, 2);
-  t->weights = e->w + tile * GROUP * padded_cin(s);
+  t->weights = e->w + first * padded_cin(s);
   t->fetch = divide_up(GROUP, runs);
 }
 
@@ -355,7 +354,8 @@ static void run_chunk(gpointer data, guint chunk, guint worker) {
             .row_elems = tile_row_elems(s),
             .block_elems = (gsize)kernel_rows(s) * tile_row_elems(s),
             .next = MAX(0, begin * s->win.stride[1] - s->win.pad_begin[1])};
-  t.vecs = tile_vecs(s, t.tile);
+  t.first = micro_tile_first(s->c, t.tile);
+  t.vecs = micro_tile_vecs(s->c, t.tile);
   t.ring = (float *)e->call->scratch + (gsize)worker * ring_elems(s);
   t.in = (const float *)e->call->inputs[0].data + t.image * s->blocks_in * s->h * s->w * LCIP_BLOCK;
   clear_sides(s, &t);
