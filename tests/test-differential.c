@@ -287,6 +287,23 @@ static void add_gate(Maker *m, int x) {
         (Operand[]){swap ? gate : of_value(x), swap ? of_value(x) : gate});
 }
 
+static Operand of_number(float number) {
+  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(0));
+  return of_constant(lcip_tensor_new_from_data(&spec, &number));
+}
+
+/* HardSwish from before it was an operator: x, Clip(x + 3, 0, 6) and a factor near 1 / 6. */
+static void add_hard_swish(Maker *m, int x) {
+  const gboolean of_gate = below(m, 2);
+  place(m, new_actor(m, "Add", 2), (Operand[]){of_value(x), of_number(3)});
+  const int sum = (int)m->values->len - 1;
+  place(m, new_actor(m, "Clip", 3), (Operand[]){of_value(sum), of_number(0), of_number(6)});
+  const int gate = (int)m->values->len - 1;
+  place(m, new_actor(m, "Mul", 2), (Operand[]){of_number(0.1666f), of_value(of_gate ? gate : x)});
+  const int scaled = (int)m->values->len - 1;
+  place(m, new_actor(m, "Mul", 2), (Operand[]){of_value(scaled), of_value(of_gate ? x : gate)});
+}
+
 /* A sum of constants, which the plan folds. */
 static void add_folded(Maker *m, int x) {
   const LcipShape *shape = &value_at(m, x)->planned;
@@ -371,8 +388,8 @@ static void add_random(Maker *m) {
   static void (*const on_pictures[])(Maker *, int) = {
       add_conv,  add_conv,    add_conv, add_concat, add_concat,
       add_slice, add_shuffle, add_pool, add_pool,   add_batchnorm};
-  static void (*const on_all[])(Maker *, int) = {add_unary,  add_unary,  add_clip,  add_gate,
-                                                 add_binary, add_binary, add_binary};
+  static void (*const on_all[])(Maker *, int) = {
+      add_unary, add_unary, add_clip, add_gate, add_hard_swish, add_binary, add_binary, add_binary};
   const int x = any_value(m);
   const int kind = below(m, 8);
   const gint64 pixels = lcip_shape_count(&value_at(m, x)->planned);
