@@ -274,6 +274,7 @@ static const KernelCase kernel_cases[] = {
     {"Transpose", "f:1x1x1x1", "perm=3 2 1 0"},
     {"Concat", "f:1x3x5x7 f:1x4x5x7", "axis=1"},
     {"Concat", "f:1x8x5x5 f:1x16x5x5 f:1x8x5x5", "axis=1"},
+    {"Concat", "f:2x5x3x4 f:2x20x3x4 f:2x12x3x4 f:2x4x3x4", "axis=1"},
     {"Concat", "f:2x3 f:2x1 f:2x4", "axis=-1"},
     {"Concat", "f:1x3x4 f:2x3x4", "axis=0"},
     {"Concat", "d:2 d:3", "axis=0"},

@@ -2,7 +2,7 @@
 #include "lcip-vec.h"
 
 /* Concat along channels of blocked tensors. An input that begins at a whole block is copied; one
- * that begins within a block is put together lane by lane. */
+ * that begins within a block is put together from the parts that its inputs have. */
 
 typedef struct {
   const LcipCall *call;
@@ -49,6 +49,33 @@ static const float *channel_data(const Concat *job, guint i, gint64 n, gint64 c)
          ((n * blocks + c / LCIP_BLOCK) * job->pixels * LCIP_BLOCK + c % LCIP_BLOCK);
 }
 
+/* @count channels of @n pixels, which lie in one block of an input: halves and quarters of a block
+ * at once, since many channel counts are multiples of these. */
+static void copy_lanes(const float *from, float *out, gint64 n, gint64 count) {
+  enum { HALF = LCIP_BLOCK / 2, QUARTER = LCIP_BLOCK / 4 };
+  for (gint64 p = 0; p < n; p++, from += LCIP_BLOCK, out += LCIP_BLOCK)
+    if (count == HALF)
+      memcpy(out, from, HALF * sizeof(float));
+    else if (count == QUARTER)
+      memcpy(out, from, QUARTER * sizeof(float));
+    else
+      for (gint64 k = 0; k < count; k++)
+        out[k] = from[k];
+}
+
+/* The output block from channel @c on, from all inputs that have a part of it. */
+static void join_block(const Concat *job, gint64 n, gint64 c, float *out) {
+  const gint64 end = MIN(c + LCIP_BLOCK, job->first[job->call->step->n_inputs]);
+  if (end < c + LCIP_BLOCK)
+    memset(out, 0, (gsize)(job->pixels * LCIP_BLOCK) * sizeof(float));
+  for (gint64 at = c, count; at < end; at += count) {
+    const guint i = input_of(job, at);
+    const gint64 within = at - job->first[i];
+    count = MIN(MIN(end, job->first[i + 1]) - at, LCIP_BLOCK - within % LCIP_BLOCK);
+    copy_lanes(channel_data(job, i, n, within), out + (at - c), job->pixels, count);
+  }
+}
+
 static void run_block(gpointer data, guint chunk, guint worker) {
   const Concat *job = data;
   const gint64 n = chunk / job->blocks, c = chunk % job->blocks * LCIP_BLOCK;
@@ -63,12 +90,7 @@ static void run_block(gpointer data, guint chunk, guint worker) {
       memcpy(out, from, (gsize)(job->pixels * LCIP_BLOCK) * sizeof(float));
     return;
   }
-  for (int lane = 0; lane < LCIP_BLOCK; lane++) {
-    const guint i = c + lane < all ? input_of(job, c + lane) : 0;
-    const float *from = c + lane < all ? channel_data(job, i, n, c + lane - job->first[i]) : NULL;
-    for (gint64 p = 0; p < job->pixels; p++)
-      out[p * LCIP_BLOCK + lane] = from ? from[p * LCIP_BLOCK] : 0.0f;
-  }
+  join_block(job, n, c, out);
 }
 
 /* Has the plan had all of one image written where it belongs? */
