@@ -2,6 +2,7 @@
 #include "lcip-operator.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 struct _LcipAttrs {
@@ -337,13 +338,13 @@ gboolean lcip_attrs_check(const LcipAttrs *attrs, GError **error) {
 
 /* ---- getting: a default is parsed once per row and kept for the life of the process ---- */
 
-G_LOCK_DEFINE_STATIC(defaults);
+static pthread_mutex_t defaults_mutex = PTHREAD_MUTEX_INITIALIZER;
 static GHashTable *defaults; /* LcipAttrDef -> LcipAttrValue */
 
 static const LcipAttrValue *default_value(const LcipAttrDef *def) {
   if (!def || !def->default_text)
     return NULL;
-  G_LOCK(defaults);
+  pthread_mutex_lock(&defaults_mutex);
   if (!defaults)
     defaults = g_hash_table_new_full(NULL, NULL, NULL, value_free);
   LcipAttrValue *value = g_hash_table_lookup(defaults, def);
@@ -354,7 +355,7 @@ static const LcipAttrValue *default_value(const LcipAttrDef *def) {
       g_critical("attribute %s: bad default \"%s\"", def->name, def->default_text);
     g_hash_table_insert(defaults, (gpointer)def, value);
   }
-  G_UNLOCK(defaults);
+  pthread_mutex_unlock(&defaults_mutex);
   return value;
 }
 

@@ -2,6 +2,7 @@
 #include "lcip-memory.h"
 #include "lcip-tensor.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static _Atomic gint64 small_ns; /* of HUGE_PAGE_BYTES in small pages; 0 before i
 static _Atomic gint64 paused_until_us;
 
 /* What is left of the newest slab. */
-G_LOCK_DEFINE_STATIC(slab);
+static pthread_mutex_t slab_mutex = PTHREAD_MUTEX_INITIALIZER;
 static guint8 *slab_at, *slab_end;
 
 static gsize whole_pages(gsize size_bytes) {
@@ -132,9 +133,9 @@ static void *cut_off_slab_locked(gsize size_bytes) {
 static void *map_block(gsize size_bytes) {
   if (size_bytes >= LARGE_BYTES)
     return map_huge(size_bytes);
-  G_LOCK(slab);
+  pthread_mutex_lock(&slab_mutex);
   void *block = cut_off_slab_locked(size_bytes);
-  G_UNLOCK(slab);
+  pthread_mutex_unlock(&slab_mutex);
   return block;
 }
 
@@ -171,26 +172,26 @@ typedef struct {
   gsize size_bytes;
 } MappedFile;
 
-G_LOCK_DEFINE_STATIC(files);
+static pthread_mutex_t files_mutex = PTHREAD_MUTEX_INITIALIZER;
 static GArray *files; /* MappedFile */
 
 void lcip_memory_add_file(const void *data, gsize size_bytes) {
   const MappedFile file = {data, size_bytes};
-  G_LOCK(files);
+  pthread_mutex_lock(&files_mutex);
   if (!files)
     files = g_array_new(FALSE, FALSE, sizeof(MappedFile));
   g_array_append_val(files, file);
-  G_UNLOCK(files);
+  pthread_mutex_unlock(&files_mutex);
 }
 
 void lcip_memory_remove_file(const void *data) {
-  G_LOCK(files);
+  pthread_mutex_lock(&files_mutex);
   for (guint i = 0; i < files->len; i++)
     if (g_array_index(files, MappedFile, i).data == data) {
       g_array_remove_index_fast(files, i);
       break;
     }
-  G_UNLOCK(files);
+  pthread_mutex_unlock(&files_mutex);
 }
 
 static gboolean is_in_file_locked(const guint8 *data, gsize size_bytes) {
@@ -208,9 +209,9 @@ void lcip_memory_drop_file_pages(const void *data, gsize size_bytes) {
   const gsize page = (gsize)sysconf(_SC_PAGESIZE), address = (gsize)data;
   const gsize first = (address + page - 1) / page * page,
               end = (address + size_bytes) / page * page;
-  G_LOCK(files);
+  pthread_mutex_lock(&files_mutex);
   if (end > first && is_in_file_locked(data, size_bytes))
     madvise((void *)first, end - first, MADV_DONTNEED);
-  G_UNLOCK(files);
+  pthread_mutex_unlock(&files_mutex);
 #endif
 }
