@@ -11,8 +11,8 @@ typedef struct {
   char *address;
 } LcipTestWorker;
 
-/** lcip_test_worker_possible: FALSE after g_test_skip() in a build without ZeroMQ. */
-gboolean lcip_test_worker_possible(void);
+/** lcip_test_add_with_worker: as g_test_add_func(); a build without ZeroMQ has no such test. */
+void lcip_test_add_with_worker(const char *path, GTestFunc test);
 /** lcip_test_worker_start: @listen: "tcp://127.0.0.1:*", or the address of one that ended. */
 LcipTestWorker lcip_test_worker_start(const char *listen);
 /** lcip_test_worker_kill: sends it the signal and waits for its end. */

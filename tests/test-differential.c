@@ -652,8 +652,6 @@ static void test_random(void) {
 
 /* The same with parts of the graph on a worker, its CPU or OpenCL device. */
 static void test_remote(void) {
-  if (!lcip_test_worker_possible())
-    return;
   LcipTestWorker worker = lcip_test_worker_start("tcp://127.0.0.1:*");
   g_autofree char *cpu = g_strconcat(worker.address, "/cpu?deadline=60s", NULL);
   g_autofree char *opencl = g_strconcat(worker.address, "/opencl:0?deadline=60s", NULL);
@@ -669,7 +667,7 @@ int main(int argc, char **argv) {
   g_autofree char *home = lcip_test_make_home();
   add_odd_tests();
   g_test_add_func("/differential/random", test_random);
-  g_test_add_func("/differential/remote", test_remote);
+  lcip_test_add_with_worker("/differential/remote", test_remote);
   const int failed = g_test_run();
   lcip_test_remove_home(home);
   return failed;

@@ -61,8 +61,6 @@ static void check_found(AdwMessageDialog *dialog) {
 }
 
 static void test_pair(void) {
-  if (!lcip_test_worker_possible())
-    return;
   guint8 key[LCIP_KEY_BYTES];
   for (guint i = 0; i < sizeof key; i++)
     key[i] = (guint8)(17 * i + 3);
@@ -200,8 +198,6 @@ static gboolean no_lane_problem(void) {
 }
 
 static void test_lost_and_back(void) {
-  if (!lcip_test_worker_possible())
-    return;
   worker = lcip_test_worker_start("tcp://127.0.0.1:*");
   open_example();
   lcip_session_set_source(session, "demo");
@@ -228,8 +224,6 @@ static void test_lost_and_back(void) {
 /* ---- a worker that does not answer ---- */
 
 static void test_stop_while_connecting(void) {
-  if (!lcip_test_worker_possible())
-    return;
   g_autoptr(LcipTestRelay) silent = lcip_test_relay_new(NULL);
   lcip_test_pair(lcip_test_relay_address(silent));
   open_example();
@@ -259,7 +253,7 @@ static void test_stop_while_connecting(void) {
 }
 
 void add_remote_tests(void) {
-  g_test_add_func("/editor/remote/pair", test_pair);
-  g_test_add_func("/editor/remote/lost-and-back", test_lost_and_back);
-  g_test_add_func("/editor/remote/stop-while-connecting", test_stop_while_connecting);
+  lcip_test_add_with_worker("/editor/remote/pair", test_pair);
+  lcip_test_add_with_worker("/editor/remote/lost-and-back", test_lost_and_back);
+  lcip_test_add_with_worker("/editor/remote/stop-while-connecting", test_stop_while_connecting);
 }

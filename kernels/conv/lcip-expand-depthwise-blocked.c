@@ -246,7 +246,7 @@ LCIP_INLINE void sum_run(const Run *r, float *out, const int pixels, const int w
     v_store(out + i * LCIP_BLOCK, v_min(hi, v_max(lo, sum[i])));
 }
 
-enum { LONG_RUN = PIXELS == 14 ? 14 : PIXELS, MIDDLE_RUN = LONG_RUN / 2, SHORT_RUN = 2 };
+enum { LONG_RUN = PIXELS, MIDDLE_RUN = LONG_RUN / 2, SHORT_RUN = 2 };
 
 LCIP_INLINE void sum_pixels(const Run *r, float *out, int pixels, const int width,
                             const int stride) {
