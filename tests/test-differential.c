@@ -328,6 +328,19 @@ static void add_pool(Maker *m, int x) {
   place(m, actor, (Operand[]){of_value(x)});
 }
 
+/* A convolution that only a pool of 2x2 reads, where chance adds no other reader. */
+static void add_pooled_conv(Maker *m, int x) {
+  add_conv(m, x);
+  const int conv = (int)m->values->len - 1;
+  const LcipShape *shape = actual_shape(m, conv);
+  if (MIN(shape->dims[2], shape->dims[3]) < 2)
+    return;
+  LcipActor *actor = new_actor(m, "MaxPool", 1);
+  set_attr(actor, "kernel_shape", LCIP_ATTR_INTS, "2 2");
+  set_attr(actor, "strides", LCIP_ATTR_INTS, "2 2");
+  place(m, actor, (Operand[]){of_value(conv)});
+}
+
 static void add_batchnorm(Maker *m, int x) {
   const LcipShape channels = lcip_shape(1, (int)value_at(m, x)->planned.dims[1]);
   Operand operands[5] = {of_value(x)};
@@ -386,7 +399,7 @@ static void add_shuffle(Maker *m, int x) {
 
 static void add_random(Maker *m) {
   static void (*const on_pictures[])(Maker *, int) = {
-      add_conv,  add_conv,    add_conv, add_concat, add_concat,
+      add_conv,  add_conv,    add_conv, add_concat, add_concat,   add_pooled_conv,
       add_slice, add_shuffle, add_pool, add_pool,   add_batchnorm};
   static void (*const on_all[])(Maker *, int) = {
       add_unary, add_unary, add_clip, add_gate, add_hard_swish, add_binary, add_binary, add_binary};

@@ -481,6 +481,128 @@ static void test_expand_depthwise_stays(void) {
   check(graph, 2);
 }
 
+/* ---- convolution and 2x2 pool ---- */
+
+static int add_max_pool(LcipGraph *graph, int from) {
+  const int pool = add(graph, "MaxPool", "pool", 1, from);
+  set(graph, pool, "kernel_shape", LCIP_ATTR_INTS, "2 2");
+  set(graph, pool, "strides", LCIP_ATTR_INTS, "2 2");
+  return pool;
+}
+
+/* x -> conv -> @activation -> pool, not an output yet */
+static LcipGraph *pool_graph(const char *activation, int *pool) {
+  LcipGraph *graph = new_graph(lcip_shape(4, 2, 32, 27, 30));
+  int last = add_conv(graph, "conv", LCIP_NO_ACTOR, 32, 40, "1 1 1 1");
+  if (activation)
+    last = add(graph, activation, "active", 1, last);
+  *pool = add_max_pool(graph, last);
+  return graph;
+}
+
+static gboolean is_joined(LcipGraph *graph, const LcipPlanOptions *options) {
+  g_autoptr(LcipPlan) plan = compile(graph, options);
+  return actor_of(plan, "conv")->step == actor_of(plan, "pool")->step;
+}
+
+/* Apart, because somebody looks at what is between, the same numbers come. */
+static void check_same_apart(LcipGraph *graph, LcipPlan *plan) {
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_ptr_array_add(keep, (gpointer) "conv");
+  g_autoptr(LcipPlan) apart = compile(graph, &(LcipPlanOptions){.keep = keep});
+  g_autoptr(LcipTensor) x = random_tensor(lcip_shape(4, 2, 32, 27, 30), 3);
+  g_autoptr(LcipTensor) found = output_of(plan, x);
+  g_autoptr(LcipTensor) expected = output_of(apart, x);
+  const float *a = lcip_tensor_get_data(found), *b = lcip_tensor_get_data(expected);
+  g_assert_cmpint(actor_of(apart, "conv")->step, !=, actor_of(apart, "pool")->step);
+  for (gint64 i = 0; i < lcip_shape_count(lcip_tensor_get_shape(expected)); i++)
+    g_assert_cmpfloat(a[i], ==, b[i]);
+}
+
+static void test_conv_max_pool(void) {
+  static const char *const activations[] = {NULL, "Relu", "Clip", "LeakyRelu"};
+  int pool;
+  for (guint i = 0; i < G_N_ELEMENTS(activations); i++) {
+    g_autoptr(LcipGraph) graph = pool_graph(activations[i], &pool);
+    finish(graph, add(graph, "Sigmoid", "last", 1, pool));
+    check(graph, 1);
+    g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "pool"), ==, LCIP_NUMERICS_WINOGRAD);
+    g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+    check_same_apart(graph, plan);
+    g_assert_cmpuint(actor_of(plan, "conv")->elided, ==, 1);
+    g_assert_cmpuint(actor_of(plan, "pool")->elided, ==, 1);
+    g_assert_cmpuint(actor_of(plan, "last")->elided, ==, 0);
+  }
+}
+
+/* Activations that decrease somewhere, other windows, other readers. */
+static void test_conv_max_pool_stays(void) {
+  static const char *const others[][2] = {{"kernel_shape", "3 3"},
+                                          {"kernel_shape", "2 1"},
+                                          {"strides", "1 2"},
+                                          {"dilations", "2 1"},
+                                          {"pads", "0 1 0 0"}};
+  int pool;
+  g_autoptr(LcipGraph) swish = pool_graph("HardSwish", &pool);
+  finish(swish, pool);
+  check(swish, 2);
+  g_autoptr(LcipGraph) leaky = pool_graph("LeakyRelu", &pool);
+  set(leaky, lcip_graph_find_actor(leaky, "active"), "alpha", LCIP_ATTR_FLOAT, "-0.5");
+  finish(leaky, pool);
+  check(leaky, 2);
+  for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+    g_autoptr(LcipGraph) graph = pool_graph("Relu", &pool);
+    set(graph, pool, others[i][0], LCIP_ATTR_INTS, others[i][1]);
+    finish(graph, pool);
+    check(graph, 2);
+  }
+  g_autoptr(LcipGraph) ceil = pool_graph("Relu", &pool);
+  set(ceil, pool, "ceil_mode", LCIP_ATTR_INT, "1");
+  finish(ceil, pool);
+  check(ceil, 2);
+  g_autoptr(LcipGraph) same = pool_graph("Relu", &pool);
+  set(same, pool, "auto_pad", LCIP_ATTR_STRING, "SAME_UPPER");
+  finish(same, pool);
+  check(same, 2);
+}
+
+static void test_conv_max_pool_readers(void) {
+  int pool;
+  g_autoptr(LcipGraph) output = pool_graph("Relu", &pool);
+  finish(output, pool);
+  lcip_graph_add_output(output, "z", "z", (LcipTensorSpec){0});
+  const int active = lcip_graph_find_actor(output, "active");
+  lcip_graph_add_edge(output, (LcipEdge){active, 0, LCIP_NO_ACTOR, 1, 0});
+  check(output, 2);
+  g_autoptr(LcipGraph) graph = pool_graph("Relu", &pool);
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  finish(graph, pool);
+  g_assert_true(is_joined(graph, &(LcipPlanOptions){0}));
+  g_assert_false(is_joined(graph, &(LcipPlanOptions){.pinned = TRUE}));
+  g_ptr_array_add(keep, (gpointer) "active");
+  g_assert_false(is_joined(graph, &(LcipPlanOptions){.keep = keep}));
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "pool", "pool-ref");
+  g_assert_false(is_joined(graph, &(LcipPlanOptions){0}));
+}
+
+/* Without Winograd's kernels, by choice or for want of memory, the joined step gives the same. */
+static void test_conv_max_pool_direct(void) {
+  int pool;
+  g_autoptr(LcipGraph) graph = pool_graph("Relu", &pool);
+  const LcipPlanOptions some[] = {{.direct = TRUE}, {.winograd_budget_bytes = 1}};
+  g_autoptr(LcipTensor) x = random_tensor(lcip_shape(4, 2, 32, 27, 30), 3);
+  finish(graph, pool);
+  g_autoptr(LcipPlan) plain = compile_plain(graph);
+  g_autoptr(LcipTensor) expected = output_of(plain, x);
+  for (guint i = 0; i < G_N_ELEMENTS(some); i++) {
+    g_autoptr(LcipPlan) plan = compile(graph, &some[i]);
+    g_autoptr(LcipTensor) found = output_of(plan, x);
+    g_assert_cmpint(numerics_of(graph, &some[i], "pool"), <, LCIP_NUMERICS_WINOGRAD);
+    g_assert_cmpuint(n_computing(plan), ==, 1);
+    assert_close(found, expected);
+  }
+}
+
 /* ---- channels that only move ---- */
 
 static int add_shuffle(LcipGraph *graph, int from, int channels, int h, int w) {
@@ -567,6 +689,10 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/transpose", test_transpose);
   g_test_add_func("/transform/expand-depthwise", test_expand_depthwise);
   g_test_add_func("/transform/expand-depthwise/stays", test_expand_depthwise_stays);
+  g_test_add_func("/transform/conv-max-pool", test_conv_max_pool);
+  g_test_add_func("/transform/conv-max-pool/stays", test_conv_max_pool_stays);
+  g_test_add_func("/transform/conv-max-pool/readers", test_conv_max_pool_readers);
+  g_test_add_func("/transform/conv-max-pool/direct", test_conv_max_pool_direct);
   g_test_add_func("/transform/channels", test_channels);
   g_test_add_func("/transform/budget", test_budget);
   g_test_add_func("/transform/direct", test_direct);

@@ -18,7 +18,10 @@
  *
  * Staged, where chunks would read large weights again and again: all input is transformed, then
  * each frequency multiplied for all tiles, then all is transformed back; so each weight is read
- * once. */
+ * once.
+ *
+ * ConvMaxPool stores the largest of each 2x2 outputs alone: tiles have even sides, so that no 2x2
+ * lies in two of them. */
 
 #define ROWS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of a micro-kernel */
@@ -74,8 +77,7 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
 }
 
 static gboolean plan_init(LcipWinograd *plan, const LcipStep *step, GError **error) {
-  return lcip_winograd_init(plan, step, &step->inputs[0].shape, &step->outputs[0].shape, &isa,
-                            WINOGRAD_TILE, error);
+  return lcip_winograd_init(plan, step, &step->inputs[0].shape, &isa, WINOGRAD_TILE, error);
 }
 
 static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
@@ -121,10 +123,13 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
 
 /* ---- running ---- */
 
+/* @pool: outputs along one side of what becomes one pixel; @oh, @ow: pixels of the result. */
 typedef struct {
   LcipWinograd plan;
   LcipWinogradSplit split;
   LcipTail tail;
+  int pool;
+  gint64 oh, ow;
   const LcipCall *call;
   const float *weights, *biases;
   gsize input_stride, product_stride, scratch_elems;
@@ -399,20 +404,32 @@ static void convolve_tile(const Conv *conv, Place at, gint64 vec, int rows, int 
         y[r][c][lane] = convolve_one(conv, at.n, vec * LCIP_LANES + lane, at.y + r, at.x + c);
 }
 
+/* The largest of each 2x2 outputs, in place, in MaxPool's order. */
+LCIP_INLINE void pool_tile(vf y[TILE][TILE]) {
+  LCIP_UNROLL
+  for (int r = 0; r < TILE / 2; r++)
+    LCIP_UNROLL
+  for (int c = 0; c < TILE / 2; c++) {
+    vf value = v_larger(y[2 * r][2 * c + 1], y[2 * r][2 * c]);
+    value = v_larger(y[2 * r + 1][2 * c], value);
+    y[r][c] = v_larger(y[2 * r + 1][2 * c + 1], value);
+  }
+}
+
 /* Stores @rows x @cols of a tile, the first pixel at element @first, with its epilogues: in
  * registers where they are @simple, else one by one. The next tile's pixels are fetched meanwhile.
  * @mask: channels that there are. */
 LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE][TILE], const int rows, const int cols,
                               gsize first, vi mask, const gboolean simple, const gboolean add) {
   const LcipTail *tail = &conv->tail;
-  const gsize row = (gsize)(conv->plan.ow * LCIP_BLOCK);
+  const gsize row = (gsize)(conv->ow * LCIP_BLOCK);
   float *out = conv->call->outputs[0].data;
   const float *side = add ? conv->call->inputs[tail->side_input].data : NULL;
   const vf lo = v_set1(tail->lo), hi = v_set1(tail->hi);
   for (int r = 0; r < rows; r++, first += row)
     for (int c = 0; c < cols; c++) {
       const gsize at = first + (gsize)(c * LCIP_BLOCK);
-      __builtin_prefetch(out + at + TILE * LCIP_BLOCK, 1, 3);
+      __builtin_prefetch(out + at + cols * LCIP_BLOCK, 1, 3);
       vf value = add ? y[r][c] + v_load(side + at) : y[r][c];
       value = simple ? v_min(hi, v_max(lo, value)) : v_tail(tail, conv->call, value, at);
       v_store(out + at, v_mask(value, mask));
@@ -422,20 +439,27 @@ LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE][TILE], const int rows
 static void store_tile(const Conv *conv, Place at, gint64 vec, const float *products) {
   const LcipWinograd *p = &conv->plan;
   const gint64 block = at.n * (p->vecs / LCIP_BLOCK_VECS) + vec / LCIP_BLOCK_VECS;
-  const gint64 pixel = (block * p->oh + at.y) * p->ow + at.x;
+  const gint64 pixel = (block * conv->oh + at.y / conv->pool) * conv->ow + at.x / conv->pool;
   const gsize first = (gsize)(pixel * LCIP_BLOCK + vec % LCIP_BLOCK_VECS * LCIP_LANES);
   const vi mask = v_lanes_below((int)CLAMP(p->oc - vec * LCIP_LANES, 0, LCIP_LANES));
-  const int rows = (int)MIN(TILE, p->oh - at.y), cols = (int)MIN(TILE, p->ow - at.x);
+  int rows = (int)MIN(TILE, p->oh - at.y), cols = (int)MIN(TILE, p->ow - at.x);
   vf y[TILE][TILE];
   transform_output(products, conv->product_stride, v_load(conv->biases + vec * LCIP_LANES), y);
   if (!all_finite(y))
     convolve_tile(conv, at, vec, rows, cols, y);
+  if (conv->pool > 1) {
+    pool_tile(y);
+    rows /= 2;
+    cols /= 2;
+  }
   if (!conv->tail.simple)
     store_pixels(conv, y, rows, cols, first, mask, FALSE, FALSE);
   else if (conv->tail.side_input >= 0)
     store_pixels(conv, y, rows, cols, first, mask, TRUE, TRUE);
   else if (cols == TILE)
     store_pixels(conv, y, rows, TILE, first, mask, TRUE, FALSE);
+  else if (cols == TILE / 2)
+    store_pixels(conv, y, rows, TILE / 2, first, mask, TRUE, FALSE);
   else
     store_pixels(conv, y, rows, cols, first, mask, TRUE, FALSE);
 }
@@ -527,14 +551,16 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Conv conv = {.call = call};
   LcipWinograd *p = &conv.plan, planned;
   if (!plan_init(&planned, call->step, error) ||
-      !lcip_winograd_init(p, call->step, &call->inputs[0].shape, &call->outputs[0].shape, &isa,
-                          planned.m, error))
+      !lcip_winograd_init(p, call->step, &call->inputs[0].shape, &isa, planned.m, error))
     return FALSE;
   const char *reason = NULL;
   if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);
     return FALSE;
   }
+  conv.pool = lcip_step_is(call->step, "ConvMaxPool") ? 2 : 1;
+  conv.oh = call->outputs[0].shape.dims[2];
+  conv.ow = call->outputs[0].shape.dims[3];
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + lcip_winograd_weight_elems(p, &isa);
   if (lcip_winograd_staged(&planned, &isa)) {
@@ -558,7 +584,7 @@ const LcipKernel WINOGRAD_KERNEL(WINOGRAD_TILE) = {
     .name = WINOGRAD_NAME(WINOGRAD_TILE),
     .family = "blocked",
     .device = LCIP_DEVICE_CPU,
-    .operators = (const char *const[]){"Conv", NULL},
+    .operators = (const char *const[]){"Conv", "lcip.ConvMaxPool", NULL},
     .needs = LCIP_ISA_NEEDS,
     .numerics = LCIP_NUMERICS_WINOGRAD,
     .tolerance = 1e-3f,

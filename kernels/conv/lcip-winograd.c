@@ -62,8 +62,8 @@ static void set_tile(LcipWinograd *p, const LcipWinogradIsa *isa, int m) {
 }
 
 gboolean lcip_winograd_init(LcipWinograd *p, const LcipStep *step, const LcipShape *in,
-                            const LcipShape *out, const LcipWinogradIsa *isa, int m,
-                            GError **error) {
+                            const LcipWinogradIsa *isa, int m, GError **error) {
+  const gint64 oc = step->inputs[1].shape.dims[0];
   LcipPlaneWindow win;
   if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, error))
     return FALSE;
@@ -71,13 +71,13 @@ gboolean lcip_winograd_init(LcipWinograd *p, const LcipStep *step, const LcipSha
                       .c = in->dims[1],
                       .h = in->dims[2],
                       .w = in->dims[3],
-                      .oc = out->dims[1],
-                      .oh = out->dims[2],
-                      .ow = out->dims[3],
+                      .oc = oc,
+                      .oh = in->dims[2] + win.pad_begin[0] + win.pad_end[0] - 2,
+                      .ow = in->dims[3] + win.pad_begin[1] + win.pad_end[1] - 2,
                       .pad_y = win.pad_begin[0],
                       .pad_x = win.pad_begin[1],
                       .blocks = divide_up(in->dims[1], isa->block)};
-  p->vecs = divide_up(out->dims[1], isa->block) * (isa->block / isa->lanes);
+  p->vecs = divide_up(oc, isa->block) * (isa->block / isa->lanes);
   p->groups = divide_up(p->vecs, 2);
   p->packed_c = divide_up(p->c, isa->channels) * isa->channels;
   set_tile(p, isa, m);
@@ -150,7 +150,7 @@ static double direct_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
 
 double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa, int m) {
   LcipWinograd p;
-  if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, &step->outputs[0].shape, isa, m, NULL))
+  if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, m, NULL))
     return G_MAXDOUBLE;
   double cost = winograd_cost(&p, isa);
   for (; m > 0; m -= 2)
@@ -162,7 +162,7 @@ double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa
   const char *reason;
   LcipWinograd p;
   if (!lcip_winograd_fits(step, &reason) ||
-      !lcip_winograd_init(&p, step, &step->inputs[0].shape, &step->outputs[0].shape, isa, 2, NULL))
+      !lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, 2, NULL))
     return 0;
   return direct_cost(&p, isa);
 }

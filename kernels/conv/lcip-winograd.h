@@ -34,11 +34,10 @@ typedef struct {
   gint64 tiles, tile_chunks, groups, group_chunks;
 } LcipWinogradSplit;
 
-/** lcip_winograd_init: for the shapes @in and @out of a convolution that lcip_winograd_fits();
- * @m is 2, 4 or 6. */
+/** lcip_winograd_init: for an input of shape @in of a convolution that lcip_winograd_fits(); @m is
+ * 2, 4 or 6. */
 gboolean lcip_winograd_init(LcipWinograd *winograd, const LcipStep *step, const LcipShape *in,
-                            const LcipShape *out, const LcipWinogradIsa *isa, int m,
-                            GError **error);
+                            const LcipWinogradIsa *isa, int m, GError **error);
 /** lcip_winograd_fits: window 3x3, stride 1, dilation 1, one group; else FALSE with @reason. */
 gboolean lcip_winograd_fits(const LcipStep *step, const char **reason);
 /** lcip_winograd_estimate: for an LcipKernel's estimate(), the planned shapes of @step, that fits,

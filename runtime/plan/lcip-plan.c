@@ -284,6 +284,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
     lcip_transform_hard_swish(ir, options->families);
     lcip_transform_fuse(ir, options->families);
     lcip_transform_expand_depthwise(ir, options->families);
+    lcip_transform_conv_max_pool(ir, options->families);
   }
   check_lanes(plan, ir, problems);
   const LcipNumerics numerics =

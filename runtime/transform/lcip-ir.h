@@ -136,6 +136,10 @@ guint lcip_transform_hard_swish(LcipIr *ir, const char *const *families);
  * depthwise one that alone reads it become one step, where blocked kernels would compute both.
  * Never across lanes, pins or kept values. */
 guint lcip_transform_expand_depthwise(LcipIr *ir, const char *const *families);
+/** lcip_transform_conv_max_pool: after lcip_transform_fuse(): a convolution and the MaxPool of 2x2
+ * pixels that alone reads it become one step, where Winograd's kernels can compute it. Never across
+ * lanes, pins or kept values. */
+guint lcip_transform_conv_max_pool(LcipIr *ir, const char *const *families);
 /** lcip_transform_fuse: activations and additions of equal shapes become epilogues of the step
  * before them, where the lane's best kernel can do it. Never across lanes, pins or kept values. */
 guint lcip_transform_fuse(LcipIr *ir, const char *const *families);
