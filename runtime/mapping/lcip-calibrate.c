@@ -237,6 +237,7 @@ static gboolean measure_step(const Bench *bench, guint index, GHashTable *seen,
   return TRUE;
 }
 
+/* Operators of the plan's own may have inputs that random values are no example of. */
 static gboolean is_measured(const LcipPlan *plan, guint index, guint *threads) {
   const LcipPlanStep *step = plan->steps->pdata[index];
   const LcipPlanWork *work = plan->works->pdata[index];
@@ -244,7 +245,8 @@ static gboolean is_measured(const LcipPlan *plan, guint index, guint *threads) {
     return FALSE;
   const LcipPlanLane *lane = plan->lanes->pdata[step->lane];
   *threads = lane->threads;
-  return lane->kind == LCIP_LANE_CPU && *work->step.op->domain == '\0';
+  return lane->kind == LCIP_LANE_CPU &&
+         (*work->step.op->domain == '\0' || lcip_step_all_f32(&work->step, 0));
 }
 
 static void keep(LcipCalibration *calibration, const LcipCalibratedStep *step) {
