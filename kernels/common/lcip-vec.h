@@ -144,6 +144,20 @@ LCIP_INLINE vf v_smaller(vf x, vf y) {
   return v_select((x < y) | (x != x), x, y);
 }
 
+LCIP_INLINE gboolean v_any_nan(vf x) {
+#if defined(__AVX512F__) && LCIP_LANES == 16
+  return _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q) != 0;
+#elif defined(__AVX2__) && LCIP_LANES == 8
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)x, (__m256)x, _CMP_UNORD_Q)) != 0;
+#else
+  const vi nan = x != x;
+  gint32 any = 0;
+  for (int lane = 0; lane < LCIP_LANES; lane++)
+    any |= nan[lane];
+  return any != 0;
+#endif
+}
+
 LCIP_INLINE vf v_clamp(vf x, float lo, float hi) {
   return v_min(v_set1(hi), v_max(v_set1(lo), x));
 }

@@ -18,7 +18,7 @@
  *
  * Staged, where chunks would read large weights again and again: all input is transformed, then
  * each frequency multiplied for all tiles, then all is transformed back; so each weight is read
- * once.
+ * once. What passes between stages leaves the L2 cache and is fetched before it is needed.
  *
  * ConvMaxPool stores the largest of each 2x2 outputs alone: tiles have even sides, so that no 2x2
  * lies in two of them. */
@@ -29,6 +29,8 @@
 enum { TILE = WINOGRAD_TILE, SIDE = TILE + 2, CACHE_LINE_ELEMS = 16 };
 /* Staged: parts of the tiles that are chunks of their own, for each block or group. */
 enum { STAGE_PARTS = 2 };
+/* Staged: from the tile that is transformed to the one that is fetched meanwhile. */
+enum { TILES_AHEAD = 2 };
 /* Fewer channels than this make transforms dearer than the products they save. */
 enum { MIN_CHANNELS = 16 };
 
@@ -123,22 +125,26 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
 
 /* ---- running ---- */
 
-/* @pool: outputs along one side of what becomes one pixel; @oh, @ow: pixels of the result. */
+/* @pool: outputs along one side of what becomes one pixel; @oh, @ow: pixels of the result.
+ * @workers: that share the stages. */
 typedef struct {
   LcipWinograd plan;
   LcipWinogradSplit split;
   LcipTail tail;
   int pool;
+  gboolean staged;
+  guint workers;
   gint64 oh, ow;
   const LcipCall *call;
   const float *weights, *biases;
   gsize input_stride, product_stride, scratch_elems;
 } Conv;
 
-/* Tiles [tile, tile + n_tiles), groups [group, group_end), frequencies and input blocks likewise;
- * @inputs and @products of the first tile: the worker's scratch where fused. */
+/* Tiles [tile, tile + n_tiles), groups [group, group_end) and input blocks likewise; @inputs and
+ * @products of the first tile: the worker's scratch where fused. @next_freq: whose inputs are
+ * fetched while another frequency is multiplied, or 0. */
 typedef struct {
-  gint64 tile, n_tiles, group, group_end, freq, freq_end, block, block_end;
+  gint64 tile, n_tiles, group, group_end, block, block_end, next_freq;
   float *inputs, *products;
 } Chunk;
 
@@ -154,9 +160,9 @@ static Place place_of(const LcipWinograd *p, gint64 index) {
 }
 
 /* One vector of channels of one tile, rows of pixels @row apart -> frequencies @stride apart. What
- * the next tile of the row reads anew is fetched meanwhile. Not inlined: the compiler would compute
- * the addresses of all frequencies before the loop over tiles, and keep them on the stack. */
-static G_NO_INLINE void transform_input(const float *x, gsize row, float *out, gsize stride) {
+ * the next tile of the row reads anew is fetched meanwhile, and what lies @ahead of each result. */
+LCIP_INLINE void input_body(const float *x, gsize row, float *out, gsize stride,
+                            const gsize ahead) {
   vf half[SIDE][SIDE];
   LCIP_UNROLL
   for (int c = 0; c < SIDE; c++) {
@@ -177,9 +183,23 @@ static G_NO_INLINE void transform_input(const float *x, gsize row, float *out, g
   for (int r = 0; r < SIDE; r++) {
     winograd_input(TILE, half[r]);
     LCIP_UNROLL
-    for (int c = 0; c < SIDE; c++, out += stride)
+    for (int c = 0; c < SIDE; c++, out += stride) {
       v_store(out, half[r][c]);
+      if (ahead > 0)
+        __builtin_prefetch(out + ahead, 1, 3);
+    }
   }
+}
+
+/* Not inlined: the compiler would compute the addresses of all frequencies before the loop over
+ * tiles, and keep them on the stack. */
+static G_NO_INLINE void transform_input(const float *x, gsize row, float *out, gsize stride) {
+  input_body(x, row, out, stride, 0);
+}
+
+static G_NO_INLINE void transform_input_staged(const float *x, gsize row, float *out,
+                                               gsize stride) {
+  input_body(x, row, out, stride, TILES_AHEAD * LCIP_BLOCK);
 }
 
 /* A tile at the edge: its blocks of input with zeros around the image. */
@@ -206,8 +226,11 @@ static void transform_block(const Conv *conv, Place at, const float *plane, floa
   } else {
     copy_patch(p, plane, y, x, patch);
   }
-  for (int v = 0; v < LCIP_BLOCK_VECS; v++)
-    transform_input(from + v * LCIP_LANES, row, out + v * LCIP_LANES, conv->input_stride);
+  for (int v = 0; v < LCIP_BLOCK_VECS; v++, from += LCIP_LANES, out += LCIP_LANES)
+    if (conv->staged)
+      transform_input_staged(from, row, out, conv->input_stride);
+    else
+      transform_input(from, row, out, conv->input_stride);
 }
 
 static void transform_inputs(const Conv *conv, const Chunk *chunk) {
@@ -313,6 +336,14 @@ static const float *group_weights(const Conv *conv, gint64 group, gint64 freq) {
          freq * p->packed_c * group_vecs(p, group) * LCIP_LANES;
 }
 
+/* Part @part of @n_parts of the inputs of the chunk's next frequency. */
+static void fetch_inputs(const Conv *conv, const Chunk *chunk, gint64 part, gint64 n_parts) {
+  const gint64 n = conv->plan.blocks * conv->plan.max_tiles;
+  const float *x = chunk->inputs + (gsize)chunk->next_freq * conv->input_stride;
+  for (gint64 i = n * part / n_parts; i < n * (part + 1) / n_parts; i++)
+    __builtin_prefetch(x + i * LCIP_BLOCK, 0, 2);
+}
+
 /* One frequency of the chunk's tiles; @next: the weights that will be used next. All parts fetch
  * some of them: fetched during one part alone, they would come too late. */
 static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 freq,
@@ -331,21 +362,25 @@ static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 
     const gint64 end = chunk->n_tiles * (part + 1) / parts;
     m.x = chunk->inputs + (gsize)freq * conv->input_stride + begin * LCIP_BLOCK;
     m.out = products + (gsize)freq * conv->product_stride + begin * LCIP_LANES;
+    if (chunk->next_freq)
+      fetch_inputs(conv, chunk, group * parts + part, p->groups * parts);
     micros[end - begin - 1][group_vecs(p, group) - 1](&m);
   }
 }
 
-/* Results of one vector of one tile from products @stride apart; not inlined as
- * transform_input(). */
-static G_NO_INLINE void transform_output(const float *products, gsize stride, vf bias,
-                                         vf y[TILE][TILE]) {
+/* Results of one vector of one tile from products @stride apart; those @ahead are fetched. */
+LCIP_INLINE void output_body(const float *products, gsize stride, vf bias, vf y[TILE][TILE],
+                             const gsize ahead) {
   vf half[SIDE][TILE];
   LCIP_UNROLL
   for (int r = 0; r < SIDE; r++) {
     vf row[SIDE];
     LCIP_UNROLL
-    for (int c = 0; c < SIDE; c++, products += stride)
+    for (int c = 0; c < SIDE; c++, products += stride) {
       row[c] = v_load(products);
+      if (ahead > 0)
+        __builtin_prefetch(products + ahead, 0, 3);
+    }
     winograd_output(TILE, row, half[r]);
   }
   LCIP_UNROLL
@@ -361,19 +396,31 @@ static G_NO_INLINE void transform_output(const float *products, gsize stride, vf
   }
 }
 
-/* 0 times anything finite is 0. */
+/* Not inlined as transform_input(). */
+static G_NO_INLINE void transform_output(const float *products, gsize stride, vf bias,
+                                         vf y[TILE][TILE]) {
+  output_body(products, stride, bias, y, 0);
+}
+
+static G_NO_INLINE void transform_output_staged(const float *products, gsize stride, vf bias,
+                                                vf y[TILE][TILE]) {
+  output_body(products, stride, bias, y, TILES_AHEAD * LCIP_LANES);
+}
+
+/* A sum with NaN or an infinity is none of the numbers whose product with 0 is 0, nor is one that
+ * overflows; the latter costs time only. Columns are summed apart, so that additions need not wait.
+ */
 LCIP_INLINE gboolean all_finite(vf y[TILE][TILE]) {
   vf sum = v_set1(0.0f);
   LCIP_UNROLL
-  for (int r = 0; r < TILE; r++)
+  for (int c = 0; c < TILE; c++) {
+    vf column = y[0][c];
     LCIP_UNROLL
-  for (int c = 0; c < TILE; c++)
-    sum += y[r][c] * 0.0f;
-  const vi odd = sum != sum;
-  gint32 any = 0;
-  for (int lane = 0; lane < LCIP_LANES; lane++)
-    any |= odd[lane];
-  return any == 0;
+    for (int r = 1; r < TILE; r++)
+      column += y[r][c];
+    sum += column;
+  }
+  return !v_any_nan(sum * 0.0f);
 }
 
 /* One output by the definition of convolution. */
@@ -443,8 +490,12 @@ static void store_tile(const Conv *conv, Place at, gint64 vec, const float *prod
   const gsize first = (gsize)(pixel * LCIP_BLOCK + vec % LCIP_BLOCK_VECS * LCIP_LANES);
   const vi mask = v_lanes_below((int)CLAMP(p->oc - vec * LCIP_LANES, 0, LCIP_LANES));
   int rows = (int)MIN(TILE, p->oh - at.y), cols = (int)MIN(TILE, p->ow - at.x);
+  const vf bias = v_load(conv->biases + vec * LCIP_LANES);
   vf y[TILE][TILE];
-  transform_output(products, conv->product_stride, v_load(conv->biases + vec * LCIP_LANES), y);
+  if (conv->staged)
+    transform_output_staged(products, conv->product_stride, bias, y);
+  else
+    transform_output(products, conv->product_stride, bias, y);
   if (!all_finite(y))
     convolve_tile(conv, at, vec, rows, cols, y);
   if (conv->pool > 1) {
@@ -523,7 +574,9 @@ static void stage_in(gpointer data, guint index, guint worker) {
 static void stage_multiply(gpointer data, guint index, guint worker) {
   const Conv *conv = data;
   const LcipWinograd *p = &conv->plan;
-  const Chunk chunk = stage_chunk(conv, 0, 1);
+  Chunk chunk = stage_chunk(conv, 0, 1);
+  const gint64 next = index + conv->workers;
+  chunk.next_freq = next < p->freqs ? next : 0;
   for (gint64 group = 0; group < p->groups; group++)
     multiply(conv, &chunk, group, index, stage_products(conv, group),
              group_weights(conv, MIN(group + 1, p->groups - 1), index));
@@ -539,6 +592,8 @@ static void stage_out(gpointer data, guint index, guint worker) {
 static void run_staged(Conv *conv, LcipTeam *team) {
   LcipWinograd *p = &conv->plan;
   p->max_tiles = p->tiles;
+  conv->staged = TRUE;
+  conv->workers = lcip_team_size(team);
   conv->input_stride = lcip_winograd_input_stride(p, &isa);
   conv->product_stride = lcip_winograd_stage_stride(p, &isa);
   lcip_team_run(team, (guint)(p->blocks * STAGE_PARTS), stage_in, conv);
