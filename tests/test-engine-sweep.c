@@ -100,8 +100,10 @@ static gpointer firing_main(gpointer data) {
   g_autoptr(LcipTeam) team = lcip_team_new(firing->threads);
   lcip_sweep_expect(firing->sweep, firing->stream, firing->origin_ns);
   lcip_sweep_arrive(firing->sweep, firing->stream, lcip_now_ns());
-  g_assert_true(
-      lcip_sweep_run(firing->sweep, firing->stream, &call, team, &firing->origin_ns, NULL));
+  g_assert_true(lcip_sweep_begin(firing->sweep, firing->stream, &call, team, NULL));
+  while (lcip_sweep_must_wait(firing->sweep, firing->stream))
+    lcip_sweep_await_companions(firing->sweep, firing->stream);
+  lcip_sweep_run(firing->sweep, firing->stream, team, &firing->origin_ns);
   lcip_sweep_forget(firing->sweep, firing->stream);
   return NULL;
 }
@@ -120,7 +122,7 @@ static void check_firing(const Firing *firing) {
 
 /* No part ends before @n firings have met in one. */
 static void meet(guint n, guint threads) {
-  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, n);
+  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, n, 1);
   Firing firings[4];
   pthread_t thread[4];
   reset();
@@ -148,13 +150,54 @@ static void test_meet(void) {
 }
 
 static void test_alone(void) {
-  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, 2);
+  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, 2, 1);
   Firing firing = firing_of(sweep, 0, 2);
   reset();
   for (guint i = 0; i < 3; i++) {
     firing_main(&firing);
     check_firing(&firing);
   }
+  g_assert_cmpuint(lcip_sweep_n_shared(sweep), ==, 0);
+  lcip_sweep_free(sweep);
+}
+
+/* ---- companions ---- */
+
+/* The last of @n companions does the step for all of them, in one go. */
+static void test_companions(void) {
+  const guint n = 3;
+  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, n, n);
+  Firing firings[3];
+  pthread_t thread[3];
+  reset();
+  for (guint i = 0; i < n; i++) {
+    firings[i] = firing_of(sweep, i, 1);
+    lcip_sweep_expect(sweep, i, 1);
+  }
+  for (guint i = 0; i < n; i++)
+    pthread_create(&thread[i], NULL, firing_main, &firings[i]);
+  for (guint i = 0; i < n; i++) {
+    pthread_join(thread[i], NULL);
+    check_firing(&firings[i]);
+  }
+  g_assert_cmpuint(lcip_sweep_n_shared(sweep), ==, N_PARTS);
+  g_assert_cmpuint(atomic_load(&most_jobs), ==, n);
+  lcip_sweep_free(sweep);
+}
+
+/* A companion whose firing ends before the step is not waited for. */
+static void test_companion_fails(void) {
+  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, 2, 2);
+  Firing firing = firing_of(sweep, 0, 1);
+  pthread_t thread;
+  reset();
+  lcip_sweep_expect(sweep, 1, 1);
+  pthread_create(&thread, NULL, firing_main, &firing);
+  g_usleep(20000);
+  g_assert_cmpint(atomic_load(&most_jobs), ==, 0);
+  lcip_sweep_forget(sweep, 1);
+  pthread_join(thread, NULL);
+  check_firing(&firing);
   g_assert_cmpuint(lcip_sweep_n_shared(sweep), ==, 0);
   lcip_sweep_free(sweep);
 }
@@ -174,7 +217,7 @@ static gint64 wait_at_10_s(LcipSweep *sweep, gint64 lag_ns) {
 }
 
 static LcipSweep *measured_sweep(void) {
-  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, 2);
+  LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, 2, 1);
   Firing firing = firing_of(sweep, 0, 1);
   reset();
   atomic_store(&part_us, 2000);
@@ -276,16 +319,23 @@ static guint64 n_shared(LcipRun *run) {
   return n;
 }
 
+typedef struct {
+  guint streams, together;
+} Streams;
+
 static void test_streams_meet(gconstpointer data) {
-  const guint streams = GPOINTER_TO_UINT(data);
+  const Streams *streams = data;
   g_autoptr(LcipTensor) weights = large_weights();
   g_autoptr(TestPlan) test = swept_plan(weights);
   Counter counter = {0};
   Collector collector = {.offset = 3};
   reset();
   atomic_store(&part_us, 20);
-  g_autoptr(LcipRun) run =
-      start(test, &counter, &collector, (LcipRunOptions){.streams = streams, .profile = TRUE});
+  g_autoptr(LcipRun) run = start(test, &counter, &collector,
+                                 (LcipRunOptions){.streams = streams->streams,
+                                                  .frames_together = streams->together,
+                             .frames_in_flight = 2 * streams->together,
+                                                  .profile = TRUE});
   /* Some 2000 frames at most until parts are shared: for streams that all have work that is soon.
    */
   for (guint64 n = 100; n <= 2000 && n_shared(run) < 1000; n += 100)
@@ -299,7 +349,13 @@ static void test_streams_meet(gconstpointer data) {
 }
 
 /* Frames fail in the step that is swept and in that behind it; those before them are delivered. */
+typedef struct {
+  gint frame;
+  guint together;
+} Failing;
+
 static void test_stream_fails(gconstpointer data) {
+  const Failing *failing = data;
   g_autoptr(LcipTensor) weights = large_weights();
   g_autoptr(GError) error = NULL;
   g_autoptr(TestPlan) test = swept_plan(weights);
@@ -307,8 +363,10 @@ static void test_stream_fails(gconstpointer data) {
   Collector collector = {.offset = 3};
   reset();
   atomic_store(&part_us, 20);
-  atomic_store(&fail_frame, GPOINTER_TO_INT(data));
-  g_autoptr(LcipRun) run = start(test, &counter, &collector, (LcipRunOptions){.streams = 2});
+  atomic_store(&fail_frame, failing->frame);
+  g_autoptr(LcipRun) run =
+      start(test, &counter, &collector,
+            (LcipRunOptions){.streams = 2, .frames_together = failing->together});
   g_assert_false(lcip_run_wait(run, &error));
   g_assert_error(error, LCIP_ERROR, LCIP_ERROR_DEVICE);
   g_assert_cmpuint(collector.wrong_order + collector.wrong_values, ==, 0);
@@ -326,7 +384,8 @@ static void test_streams_stop(void) {
   for (guint i = 0; i < 30; i++) {
     Counter counter = {0};
     Collector collector = {.offset = 3};
-    LcipRun *run = start(test, &counter, &collector, (LcipRunOptions){.streams = 2});
+    LcipRun *run =
+        start(test, &counter, &collector, (LcipRunOptions){.streams = 2, .frames_together = i % 3});
     wait_for_frames(&collector, i);
     if (i % 2) {
       lcip_run_cancel(run);
@@ -337,7 +396,8 @@ static void test_streams_stop(void) {
   }
 }
 
-static void test_streams_remap(void) {
+static void test_streams_remap(gconstpointer data) {
+  const guint together = GPOINTER_TO_UINT(data);
   g_autoptr(LcipTensor) weights = large_weights();
   g_autoptr(TestPlan) a = swept_plan(weights);
   g_autoptr(TestPlan) b = swept_plan(weights);
@@ -345,7 +405,8 @@ static void test_streams_remap(void) {
   Collector collector = {.offset = 3};
   reset();
   atomic_store(&part_us, 20);
-  g_autoptr(LcipRun) run = start(a, &counter, &collector, (LcipRunOptions){.streams = 2});
+  g_autoptr(LcipRun) run =
+      start(a, &counter, &collector, (LcipRunOptions){.streams = 2, .frames_together = together});
   for (guint i = 1; i <= 20; i++) {
     if (i % 3)
       wait_for_frames(&collector, atomic_load(&collector.n) + 10);
@@ -375,11 +436,22 @@ void add_sweep_tests(void) {
   g_test_add_func("/engine/sweep/wait-when", test_wait_when);
   g_test_add_func("/engine/sweep/wait-in-vain", test_wait_in_vain);
   g_test_add_func("/engine/sweep/wait-ends", test_wait_ends);
-  g_test_add_data_func("/engine/sweep/streams", GUINT_TO_POINTER(2), test_streams_meet);
-  g_test_add_data_func("/engine/sweep/many-streams", GUINT_TO_POINTER(5), test_streams_meet);
-  g_test_add_data_func("/engine/sweep/failing", GINT_TO_POINTER(51), test_stream_fails);
-  g_test_add_data_func("/engine/sweep/failing-later", GINT_TO_POINTER(52), test_stream_fails);
+  g_test_add_func("/engine/sweep/companions", test_companions);
+  g_test_add_func("/engine/sweep/companion-fails", test_companion_fails);
+  static const Streams streams[] = {{2, 1}, {5, 1}, {1, 2}, {2, 2}, {2, 3}};
+  for (guint i = 0; i < G_N_ELEMENTS(streams); i++) {
+    g_autofree char *path =
+        g_strdup_printf("/engine/sweep/streams/%u-of-%u", streams[i].streams, streams[i].together);
+    g_test_add_data_func(path, &streams[i], test_streams_meet);
+  }
+  static const Failing failing[] = {{51, 1}, {52, 1}, {51, 2}, {52, 2}};
+  for (guint i = 0; i < G_N_ELEMENTS(failing); i++) {
+    g_autofree char *path =
+        g_strdup_printf("/engine/sweep/failing/%d-of-%u", failing[i].frame, failing[i].together);
+    g_test_add_data_func(path, &failing[i], test_stream_fails);
+  }
   g_test_add_func("/engine/sweep/stop", test_streams_stop);
-  g_test_add_func("/engine/sweep/remap", test_streams_remap);
+  g_test_add_data_func("/engine/sweep/remap", GUINT_TO_POINTER(1), test_streams_remap);
+  g_test_add_data_func("/engine/sweep/remap-together", GUINT_TO_POINTER(2), test_streams_remap);
   g_test_add_func("/engine/sweep/one-stream", test_one_stream);
 }

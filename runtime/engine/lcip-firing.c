@@ -286,6 +286,8 @@ static void forget_sweeps(LcipWorker *worker, LcipSegment *segment) {
 static void wait_for_streams(LcipWorker *worker, const LcipSegment *segment,
                              const LcipInstanceStep *step) {
   const gint64 now_ns = lcip_now_ns();
+  if (worker->instance->turn)
+    return; /* companions are enough */
   const gint64 until_ns = lcip_sweep_arrive(step->sweep, worker->instance->stream, now_ns);
   const LcipSpan firing = {.frame = step->call.frame, .step = segment->index};
   const LcipSpan wait = {.frame = step->call.frame, .step = -1};
@@ -302,16 +304,59 @@ static void wait_for_streams(LcipWorker *worker, const LcipSegment *segment,
   }
 }
 
+static void set_state(LcipWorker *worker, LcipSpanKind state) {
+  if (worker->recorder)
+    lcip_recorder_set_state(worker->recorder, state, lcip_worker_frames_waiting(worker));
+}
+
+/* Has its turn until now, and from then on not until take_turn(): a firing that is interrupted is
+ * two to the recorder. */
+static void give_turn(LcipWorker *worker, const LcipSegment *segment, guint64 frame) {
+  const LcipSpan firing = {.frame = frame, .step = segment->index};
+  if (!worker->instance->turn)
+    return;
+  if (worker->recorder)
+    lcip_worker_record(worker, LCIP_SPAN_FIRING, lcip_now_ns(), &firing);
+  set_state(worker, LCIP_SPAN_TURN);
+  lcip_turn_give(worker->instance->turn);
+}
+
+static void take_turn(LcipWorker *worker, guint64 frame) {
+  const LcipSpan turn = {.frame = frame, .step = -1};
+  if (!worker->instance->turn)
+    return;
+  lcip_turn_take(worker->instance->turn);
+  if (worker->recorder)
+    lcip_worker_record(worker, LCIP_SPAN_TURN, lcip_now_ns(), &turn);
+  set_state(worker, LCIP_SPAN_FIRING);
+}
+
+static gboolean sweep_step(LcipWorker *worker, const LcipSegment *segment, LcipInstanceStep *step,
+                           GError **error) {
+  const guint stream = worker->instance->stream;
+  if (!lcip_sweep_begin(step->sweep, stream, &step->call, worker->team, error))
+    return FALSE;
+  while (lcip_sweep_must_wait(step->sweep, stream)) {
+    give_turn(worker, segment, step->call.frame);
+    lcip_sweep_await_companions(step->sweep, stream);
+    take_turn(worker, step->call.frame);
+  }
+  const gint64 began_ns = lcip_sweep_run(step->sweep, stream, worker->team, &worker->origin_ns);
+  if (worker->instance->turn)
+    worker->began_ns = began_ns;
+  return TRUE;
+}
+
 /* A step without a kernel is a view: the bytes are there already. */
-static gboolean kernel_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+static gboolean kernel_step(LcipWorker *worker, const LcipSegment *segment, LcipInstanceStep *step,
+                            GError **error) {
   const LcipKernel *kernel = step->info->kernel;
   if (!kernel)
     return TRUE;
   if (worker->queue && kernel->enqueue)
     return kernel->enqueue(&step->call, worker->queue, error);
   if (step->sweep)
-    return lcip_sweep_run(step->sweep, worker->instance->stream, &step->call, worker->team,
-                          &worker->origin_ns, error);
+    return sweep_step(worker, segment, step, error);
   if (!worker->queue && kernel->run)
     return kernel->run(&step->call, worker->team, error);
   g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "kernel %s is for another kind of lane",
@@ -326,7 +371,8 @@ static gboolean is_cancelled(const LcipWorker *worker, GError **error) {
   return TRUE;
 }
 
-static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
+static gboolean do_step(LcipWorker *worker, const LcipSegment *segment, LcipInstanceStep *step,
+                        GError **error) {
   if (is_cancelled(worker, error))
     return FALSE;
   if (!lcip_firing_place_inputs(worker, step, error))
@@ -336,7 +382,7 @@ static gboolean do_step(LcipWorker *worker, LcipInstanceStep *step, GError **err
     return FALSE;
   place_all_joined(worker, step);
   const gboolean is_kernel = step->work->kind == LCIP_STEP_KERNEL;
-  return (is_kernel ? kernel_step(worker, step, error) : copy_step(worker, step, error)) &&
+  return (is_kernel ? kernel_step(worker, segment, step, error) : copy_step(worker, step, error)) &&
          publish_shapes(worker, step, error);
 }
 
@@ -366,12 +412,14 @@ static gboolean run_steps(LcipWorker *worker, LcipSegment *segment, guint64 fram
       wait_for_streams(worker, segment, step);
       start_ns = lcip_now_ns();
     }
-    if (!do_step(worker, step, error)) {
+    if (!do_step(worker, segment, step, error)) {
       lcip_step_prefix(worker->instance->plan, step->info, error);
       return FALSE;
     }
-    if (step->sweep)
+    if (step->sweep) {
+      start_ns = worker->instance->turn ? worker->began_ns : start_ns;
       expect_sweeps(worker, segment, i + 1);
+    }
     if (!worker->recorder)
       continue;
     const gint64 end_ns = lcip_now_ns();
@@ -387,8 +435,11 @@ static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 fra
     return run_steps(worker, segment, frame, error);
   worker->origin_ns = lcip_now_ns();
   expect_sweeps(worker, segment, 0);
+  take_turn(worker, frame);
   const gboolean ok = run_steps(worker, segment, frame, error);
   forget_sweeps(worker, segment);
+  if (worker->instance->turn)
+    lcip_turn_give(worker->instance->turn);
   return ok;
 }
 
@@ -409,7 +460,7 @@ static gboolean enqueue_steps(LcipWorker *worker, LcipSegment *segment, guint64 
   for (guint i = 0; i < segment->n_steps; i++) {
     LcipInstanceStep *step = &segment->steps[i];
     step->call.frame = frame;
-    if (!do_step(worker, step, error)) {
+    if (!do_step(worker, segment, step, error)) {
       lcip_step_prefix(worker->instance->plan, step->info, error);
       return FALSE;
     }

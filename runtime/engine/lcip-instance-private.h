@@ -7,6 +7,7 @@
 #include "lcip-profiler-private.h"
 #include "lcip-sweep-private.h"
 #include "lcip-token-private.h"
+#include "lcip-turn-private.h"
 
 G_BEGIN_DECLS
 
@@ -80,6 +81,7 @@ struct _LcipWorker {
   gboolean started;
   gint64 mark_ns;   /* up to here the thread's time is recorded */
   gint64 origin_ns; /* of the firing, for sweeps */
+  gint64 began_ns;  /* of the step, when companions have been waited for */
 };
 
 /** LcipInstance: one replica of a plan: memory, FIFOs and threads.
@@ -106,11 +108,12 @@ struct _LcipInstance {
   LcipLaneFunc lane_func; /* may be NULL */
   gpointer lane_data;
   LcipDoorbell *source_bell; /* borrowed */
+  LcipTurn *turn;            /* borrowed; NULL where it has none to share threads with */
   GCancellable *warming;     /* borrowed; NULL once the instance is made */
 };
 
 /** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. @sweeps:
- * per step, NULL where there is none; may be NULL itself. */
+ * per step, NULL where there is none; may be NULL itself. @turns: per stream; may be NULL. */
 typedef struct {
   LcipDoorbell *source_bell, *sink_bell;
   LcipFailedFunc failed;
@@ -119,6 +122,7 @@ typedef struct {
   gpointer lane_data;
   gboolean cold;
   LcipSweep *const *sweeps;
+  LcipTurn *const *turns;
   GCancellable *cancellable; /* of warming up */
 } LcipInstanceEnds;
 

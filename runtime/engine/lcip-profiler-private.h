@@ -7,7 +7,8 @@
 G_BEGIN_DECLS
 
 /** LcipSpanKind: what a stretch of a thread's time was. COMPUTE and COPY are steps inside a FIRING;
- * FIRING, WAIT and IDLE follow each other without gaps. FRAME: from a frame's timestamp to the end
+ * FIRING, WAIT, TURN and IDLE follow each other without gaps. TURN: a companion computes, so that
+ * this is not the lane's time. FRAME: from a frame's timestamp to the end
  * of its sink. SEND, QUEUE, REMOTE and REPLY are a frame's way through a worker; those of several
  * frames overlap, and what they leave of the lane's time is in its FIRINGs and their COPIES. */
 typedef enum {
@@ -15,6 +16,7 @@ typedef enum {
   LCIP_SPAN_COPY,
   LCIP_SPAN_FIRING,
   LCIP_SPAN_WAIT,
+  LCIP_SPAN_TURN,
   LCIP_SPAN_IDLE,
   LCIP_SPAN_FRAME,
   LCIP_SPAN_SEND,
@@ -52,7 +54,7 @@ typedef struct {
   _Atomic guint refs;
   LcipPlan *plan;
   guint64 epoch;
-  guint n_streams, n_lanes;
+  guint n_streams, n_together, n_lanes;
   LcipRecorder **lanes;
   LcipRecorder *source, *sink, *frames;
   _Atomic guint64 n_frames;
@@ -60,7 +62,8 @@ typedef struct {
 
 typedef enum { LCIP_RECORD_FRAMES, LCIP_RECORD_STEPS, LCIP_RECORD_ALL } LcipRecordLevel;
 
-LcipProfiler *lcip_profiler_new(LcipPlan *plan, guint64 epoch, guint n_streams,
+/** lcip_profiler_new: of @n_together streams one computes at a time. */
+LcipProfiler *lcip_profiler_new(LcipPlan *plan, guint64 epoch, guint n_streams, guint n_together,
                                 LcipRecordLevel level);
 LcipProfiler *lcip_profiler_ref(LcipProfiler *profiler);
 void lcip_profiler_unref(LcipProfiler *profiler);

@@ -33,13 +33,14 @@ static LcipRecorder *lane_recorder(const LcipPlan *plan, guint lane, guint strea
   return lcip_recorder_new(name, 2 * n * WINDOW_FRAMES, trace);
 }
 
-LcipProfiler *lcip_profiler_new(LcipPlan *plan, guint64 epoch, guint n_streams,
+LcipProfiler *lcip_profiler_new(LcipPlan *plan, guint64 epoch, guint n_streams, guint n_together,
                                 LcipRecordLevel level) {
   LcipProfiler *profiler = g_new0(LcipProfiler, 1);
   atomic_init(&profiler->refs, 1);
   profiler->plan = lcip_plan_ref(plan);
   profiler->epoch = epoch;
   profiler->n_streams = n_streams;
+  profiler->n_together = n_together;
   profiler->n_lanes = plan->lanes->len;
   profiler->lanes = g_new0(LcipRecorder *, n_streams * profiler->n_lanes + 1);
   profiler->frames = lcip_recorder_new("Frames", 2 * WINDOW_FRAMES, level == LCIP_RECORD_ALL);
@@ -197,14 +198,18 @@ static void add_sums(const Window *window, LcipRecorder *recorder, const GArray 
   *queue += waiting;
 }
 
-static void fill_lane(LcipLaneProfile *lane, const LaneSums *sums, double to_frame_ms) {
+/* @frame_ms: between frames, where companions share the lane; else 0. */
+static void fill_lane(LcipLaneProfile *lane, const LaneSums *sums, double to_frame_ms,
+                      double frame_ms) {
   /* A firing's time beside its copies is the lane's: it can do nothing else meanwhile. */
   const gint64 copy_ns = MIN(sums->ns[LCIP_SPAN_COPY], sums->ns[LCIP_SPAN_FIRING]);
   lane->copy_ms = (double)copy_ns * to_frame_ms;
   lane->compute_ms = (double)(sums->ns[LCIP_SPAN_FIRING] - copy_ns) * to_frame_ms;
   lane->wait_ms = (double)sums->ns[LCIP_SPAN_WAIT] * to_frame_ms;
-  lane->idle_ms = (double)sums->ns[LCIP_SPAN_IDLE] * to_frame_ms;
   const double busy_ms = lane->compute_ms + lane->copy_ms;
+  /* One companion has no frame while another computes: the lane is not idle. */
+  lane->idle_ms = frame_ms > 0 ? MAX(frame_ms - busy_ms - lane->wait_ms, 0)
+                               : (double)sums->ns[LCIP_SPAN_IDLE] * to_frame_ms;
   const double all_ms = busy_ms + lane->wait_ms + lane->idle_ms;
   lane->utilisation = all_ms > 0 ? busy_ms / all_ms : 0;
   lane->capacity_fps = busy_ms > 0 ? 1000 / busy_ms : 0;
@@ -225,8 +230,12 @@ static void report_lane(LcipProfiler *profiler, guint lane, const Window *window
     add_transfers(window, spans[i], transfers_ms);
   }
   profile->transfers[lane] = times_from(transfers_ms);
+  const guint together = profiler->n_together;
+  const double per_frame = 1e-6 / window->n_frames;
+  const gint64 window_ns = together > 1 ? window->end_ns - window->begin_ns : 0;
   if (n > 0)
-    fill_lane(&profile->lanes[lane], &sums, 1e-6 / window->n_frames / n);
+    fill_lane(&profile->lanes[lane], &sums, per_frame * together / n,
+              per_frame * (double)window_ns);
 }
 
 static void report_io(LcipRecorder *recorder, const Window *window) {

@@ -37,9 +37,10 @@ typedef struct {
 typedef struct {
   LcipPlan *plan;
   guint64 epoch;
-  guint n_streams;
+  guint n_streams, n_together; /* instances; of so many one computes at a time: the run's streams */
   LcipInstance **streams;
   LcipSweep **sweeps; /* per step; NULL for one stream */
+  LcipTurn **turns;   /* per stream, shared by @n_together; NULL where that is 1 */
   LcipProfiler *profiler;
   guint64 n_dealt; /* the source thread's */
   /* source */
@@ -74,7 +75,7 @@ struct _LcipRun {
   gboolean pushed;
   guint64 n_frames;
   guint frames_in_flight;
-  guint n_streams;
+  guint n_streams, frames_together;
   gboolean cold;
   LcipRecordLevel level;
   LcipFrameFunc frame_func;

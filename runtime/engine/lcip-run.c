@@ -109,6 +109,7 @@ static LcipRun *run_new(const LcipRunOptions *options, const LcipFeed *feed) {
   run->n_frames = options->n_frames;
   run->frames_in_flight = options->frames_in_flight;
   run->n_streams = MAX(options->streams, 1);
+  run->frames_together = options->frames_together;
   run->cold = options->cold;
   run->level = options->trace     ? LCIP_RECORD_ALL
                : options->profile ? LCIP_RECORD_STEPS

@@ -52,7 +52,9 @@ typedef void (*LcipLaneFunc)(LcipPlan *plan, guint lane, const LcipLinkStatus *s
  * @random_inputs. @pushed: the other graph inputs come with lcip_run_push(). @n_frames: 0 without
  * limit. @frames_in_flight: per stream; 0 for 2 a lane.
  * @streams: replicas of the whole instance that take whole frames in turn; 0 is 1. The sink merges
- * them by frame number. @cold: kernels of CPU lanes are not launched once before the first frame:
+ * them by frame number. @frames_together: for how many frames a stream computes a step at once that
+ * reads large weights, where one CPU lane does all and there are such steps: they are read once for
+ * all of them, and each frame takes so many times as long; 0: 2 where that pays, else 1. @cold: kernels of CPU lanes are not launched once before the first frame:
  * it comes sooner, takes longer, and a kernel's failure ends the run instead of its start.
  * @cancellable: ends the start (LCIP_ERROR_CANCELLED), which launches every kernel once and can
  * take seconds; not the run. */
@@ -64,7 +66,7 @@ typedef struct {
   gboolean pushed;
   guint64 n_frames;
   guint frames_in_flight;
-  guint streams;
+  guint streams, frames_together;
   gboolean cold;
   gboolean profile;
   gboolean trace; /* keep every firing for lcip_run_write_trace() */

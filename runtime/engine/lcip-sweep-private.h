@@ -12,8 +12,10 @@ G_BEGIN_DECLS
  * of this is waiting: from one frame to the next it costs nothing if nobody joins. */
 typedef struct _LcipSweep LcipSweep;
 
-/** lcip_sweep_new: @kernel is borrowed and offers sweeps. */
-LcipSweep *lcip_sweep_new(const LcipKernelSweep *kernel, guint n_streams);
+/** lcip_sweep_new: @kernel is borrowed and offers sweeps. @n_together: of so many streams that
+ * follow each other one computes at a time; they are companions, who wait for each other at the
+ * step, for nothing is idle meanwhile. */
+LcipSweep *lcip_sweep_new(const LcipKernelSweep *kernel, guint n_streams, guint n_together);
 void lcip_sweep_free(LcipSweep *sweep);
 
 /** lcip_sweep_expect: @stream has begun at @origin_ns with a firing that comes to the step. */
@@ -29,10 +31,17 @@ gint64 lcip_sweep_arrive(LcipSweep *sweep, guint stream, gint64 now_ns);
 /** lcip_sweep_wait: after arriving; parks until @until_ns, or until another stream is at the step
  * or none is to be expected any more. */
 void lcip_sweep_wait(LcipSweep *sweep, guint stream, gint64 until_ns);
-/** lcip_sweep_run: the firing @call of the step, with others or alone. @origin_ns: when @stream
- * would have begun had it always been together with those that it was here. */
-gboolean lcip_sweep_run(LcipSweep *sweep, guint stream, const LcipCall *call, LcipTeam *team,
-                        gint64 *origin_ns, GError **error);
+/* The firing @call of the step: begin, perhaps wait for companions, run. */
+gboolean lcip_sweep_begin(LcipSweep *sweep, guint stream, const LcipCall *call, LcipTeam *team,
+                          GError **error);
+/** lcip_sweep_must_wait: a companion is on its way: it is to compute now, not @stream. */
+gboolean lcip_sweep_must_wait(LcipSweep *sweep, guint stream);
+/** lcip_sweep_await_companions: until one has done the step for @stream, too, or none comes. */
+void lcip_sweep_await_companions(LcipSweep *sweep, guint stream);
+/** lcip_sweep_run: unless a companion has done it: with others or alone. Returns when the first
+ * part began. @origin_ns: when @stream would have begun had it always been together with those that
+ * it was here. */
+gint64 lcip_sweep_run(LcipSweep *sweep, guint stream, LcipTeam *team, gint64 *origin_ns);
 
 /** lcip_sweep_n_shared: parts that were computed for more than one stream. */
 guint64 lcip_sweep_n_shared(LcipSweep *sweep);

@@ -15,8 +15,9 @@
 #define FIRST_REST 64
 #define MOST_REST 4096
 
-/* COMING: in a firing that has not come to the step. HERE: at it. */
-typedef enum { SEAT_AWAY, SEAT_COMING, SEAT_WAITING, SEAT_HERE } SeatState;
+/* COMING: in a firing that has not come to the step. READY: at it, for companions. HERE: parts are
+ * done for it. */
+typedef enum { SEAT_AWAY, SEAT_COMING, SEAT_READY, SEAT_WAITING, SEAT_HERE } SeatState;
 
 typedef struct {
   SeatState state;
@@ -24,6 +25,8 @@ typedef struct {
   guint in_vain, rest, next_rest; /* waits; firings without */
   guint n_left;                   /* parts that nobody has claimed for it */
   gboolean met;                   /* in this firing */
+  gboolean is_led;                /* by a companion */
+  gint64 began_ns;                /* with the first part */
   gboolean parked;
   guint64 help_until;      /* the claim up to which its threads help others once it is done */
   _Atomic guint n_running; /* parts claimed for it and not done; changed under the mutex */
@@ -32,7 +35,7 @@ typedef struct {
 
 struct _LcipSweep {
   const LcipKernelSweep *kernel; /* borrowed */
-  guint n_streams;
+  guint n_streams, n_together;
   pthread_mutex_t mutex;
   pthread_cond_t changed;
   /* under mutex */
@@ -42,11 +45,12 @@ struct _LcipSweep {
   Seat *seats;
 };
 
-LcipSweep *lcip_sweep_new(const LcipKernelSweep *kernel, guint n_streams) {
+LcipSweep *lcip_sweep_new(const LcipKernelSweep *kernel, guint n_streams, guint n_together) {
   LcipSweep *sweep = g_new0(LcipSweep, 1);
   pthread_condattr_t monotonic;
   sweep->kernel = kernel;
   sweep->n_streams = n_streams;
+  sweep->n_together = n_together;
   sweep->seats = g_new0(Seat, n_streams);
   for (guint i = 0; i < n_streams; i++)
     sweep->seats[i].job = g_malloc0(kernel->job_bytes);
@@ -223,7 +227,7 @@ static void finish_part(LcipSweep *sweep, const Claim *claim, gint64 took_ns) {
   sweep->part_ns = sweep->part_ns ? (7 * sweep->part_ns + took_ns) / 8 : took_ns;
   for (guint i = 0; i < claim->n; i++) {
     Seat *seat = &sweep->seats[claim->streams[i]];
-    if (atomic_fetch_sub(&seat->n_running, 1) == 1 && seat->parked)
+    if (atomic_fetch_sub(&seat->n_running, 1) == 1 && seat->parked && seat->n_left == 0)
       pthread_cond_broadcast(&sweep->changed);
   }
 }
@@ -251,6 +255,44 @@ static void work_on_parts(gpointer data, guint chunk, guint worker) {
   pthread_mutex_unlock(&sweep->mutex);
 }
 
+/* ---- companions ---- */
+
+static gboolean are_companions(const LcipSweep *sweep, guint a, guint b) {
+  return a != b && a / sweep->n_together == b / sweep->n_together;
+}
+
+static gboolean companions_come(const LcipSweep *sweep, guint stream) {
+  for (guint i = 0; i < sweep->n_streams; i++)
+    if (are_companions(sweep, i, stream) && sweep->seats[i].state == SEAT_COMING)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean waits_for_companions(const LcipSweep *sweep, guint stream) {
+  return sweep->seats[stream].state == SEAT_READY && companions_come(sweep, stream);
+}
+
+static gboolean is_under_way(const Seat *seat) {
+  return seat->n_left > 0 || atomic_load(&seat->n_running) > 0;
+}
+
+gboolean lcip_sweep_must_wait(LcipSweep *sweep, guint stream) {
+  pthread_mutex_lock(&sweep->mutex);
+  const gboolean must = waits_for_companions(sweep, stream);
+  pthread_mutex_unlock(&sweep->mutex);
+  return must;
+}
+
+void lcip_sweep_await_companions(LcipSweep *sweep, guint stream) {
+  Seat *seat = &sweep->seats[stream];
+  pthread_mutex_lock(&sweep->mutex);
+  seat->parked = TRUE;
+  while (waits_for_companions(sweep, stream) || (seat->is_led && is_under_way(seat)))
+    pthread_cond_wait(&sweep->changed, &sweep->mutex);
+  seat->parked = FALSE;
+  pthread_mutex_unlock(&sweep->mutex);
+}
+
 /* ---- a firing ---- */
 
 static gboolean is_done_soon(Seat *seat) {
@@ -275,39 +317,64 @@ static void wait_for_parts(LcipSweep *sweep, Seat *seat) {
   pthread_mutex_unlock(&sweep->mutex);
 }
 
-static void take_seat(LcipSweep *sweep, Seat *seat, guint n_parts) {
-  pthread_mutex_lock(&sweep->mutex);
-  sweep->n_parts = n_parts;
+static void take_seat(LcipSweep *sweep, Seat *seat, gboolean is_led) {
   seat->state = SEAT_HERE;
-  seat->n_left = n_parts;
+  seat->n_left = sweep->n_parts;
   seat->met = FALSE;
-  pthread_cond_broadcast(&sweep->changed);
+  seat->is_led = is_led;
+  seat->began_ns = lcip_now_ns();
+}
+
+/* For the stream and those companions that are ready. FALSE: one of them has led it. */
+static gboolean take_seats(LcipSweep *sweep, guint stream) {
+  Seat *seat = &sweep->seats[stream];
+  pthread_mutex_lock(&sweep->mutex);
+  const gboolean leads = seat->state == SEAT_READY;
+  for (guint i = 0; leads && i < sweep->n_streams; i++)
+    if (are_companions(sweep, i, stream) && sweep->seats[i].state == SEAT_READY)
+      take_seat(sweep, &sweep->seats[i], TRUE);
+  if (leads) {
+    take_seat(sweep, seat, FALSE);
+    pthread_cond_broadcast(&sweep->changed);
+  }
   pthread_mutex_unlock(&sweep->mutex);
+  return leads;
 }
 
 static void leave_seat(LcipSweep *sweep, Seat *seat, gint64 *origin_ns) {
   pthread_mutex_lock(&sweep->mutex);
   seat->state = SEAT_AWAY;
+  seat->is_led = FALSE;
   if (seat->met)
     seat->in_vain = seat->rest = seat->next_rest = 0;
   *origin_ns = seat->origin_ns;
   pthread_mutex_unlock(&sweep->mutex);
 }
 
-gboolean lcip_sweep_run(LcipSweep *sweep, guint stream, const LcipCall *call, LcipTeam *team,
-                        gint64 *origin_ns, GError **error) {
+gboolean lcip_sweep_begin(LcipSweep *sweep, guint stream, const LcipCall *call, LcipTeam *team,
+                          GError **error) {
+  guint n_parts = 0;
+  if (!sweep->kernel->begin(call, sweep->seats[stream].job, team, &n_parts, error))
+    return FALSE;
+  pthread_mutex_lock(&sweep->mutex);
+  sweep->n_parts = n_parts;
+  sweep->seats[stream].state = SEAT_READY;
+  pthread_mutex_unlock(&sweep->mutex);
+  return TRUE;
+}
+
+gint64 lcip_sweep_run(LcipSweep *sweep, guint stream, LcipTeam *team, gint64 *origin_ns) {
   Seat *seat = &sweep->seats[stream];
   Work work = {sweep, stream};
-  guint n_parts = 0;
-  if (!sweep->kernel->begin(call, seat->job, team, &n_parts, error))
-    return FALSE;
-  take_seat(sweep, seat, n_parts);
-  lcip_team_run(team, lcip_team_size(team), work_on_parts, &work);
-  wait_for_parts(sweep, seat);
+  if (take_seats(sweep, stream)) {
+    lcip_team_run(team, lcip_team_size(team), work_on_parts, &work);
+    wait_for_parts(sweep, seat);
+  }
+  const gint64 began_ns = seat->began_ns;
   leave_seat(sweep, seat, origin_ns);
   if (sweep->kernel->end)
     sweep->kernel->end(seat->job, team);
-  return TRUE;
+  return began_ns;
 }
 
 guint64 lcip_sweep_n_shared(LcipSweep *sweep) {

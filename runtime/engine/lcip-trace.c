@@ -29,7 +29,7 @@ static void begin_event(GString *out, gboolean *first) {
 }
 
 static const char *span_category(const LcipSpan *span) {
-  static const char *const names[] = {"compute", "copy", "firing", "wait",   "idle",
+  static const char *const names[] = {"compute", "copy", "firing", "wait",   "turn", "idle",
                                       "frame",   "send", "queue",  "remote", "reply"};
   return names[span->kind];
 }
