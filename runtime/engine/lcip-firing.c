@@ -438,8 +438,7 @@ static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 fra
   take_turn(worker, frame);
   const gboolean ok = run_steps(worker, segment, frame, error);
   forget_sweeps(worker, segment);
-  if (worker->instance->turn)
-    lcip_turn_give(worker->instance->turn);
+  give_turn(worker, segment, frame);
   return ok;
 }
 

@@ -207,9 +207,12 @@ static void fill_lane(LcipLaneProfile *lane, const LaneSums *sums, double to_fra
   lane->compute_ms = (double)(sums->ns[LCIP_SPAN_FIRING] - copy_ns) * to_frame_ms;
   lane->wait_ms = (double)sums->ns[LCIP_SPAN_WAIT] * to_frame_ms;
   const double busy_ms = lane->compute_ms + lane->copy_ms;
-  /* One companion has no frame while another computes: the lane is not idle. */
-  lane->idle_ms = frame_ms > 0 ? MAX(frame_ms - busy_ms - lane->wait_ms, 0)
-                               : (double)sums->ns[LCIP_SPAN_IDLE] * to_frame_ms;
+  lane->idle_ms = (double)sums->ns[LCIP_SPAN_IDLE] * to_frame_ms;
+  /* While one companion has nothing to do another computes: that is not the lane's waiting. */
+  if (frame_ms > 0) {
+    lane->wait_ms = CLAMP(frame_ms - busy_ms, 0, lane->wait_ms);
+    lane->idle_ms = MAX(frame_ms - busy_ms - lane->wait_ms, 0);
+  }
   const double all_ms = busy_ms + lane->wait_ms + lane->idle_ms;
   lane->utilisation = all_ms > 0 ? busy_ms / all_ms : 0;
   lane->capacity_fps = busy_ms > 0 ? 1000 / busy_ms : 0;
