@@ -334,7 +334,7 @@ static void test_streams_meet(gconstpointer data) {
   g_autoptr(LcipRun) run = start(test, &counter, &collector,
                                  (LcipRunOptions){.streams = streams->streams,
                                                   .frames_together = streams->together,
-                             .frames_in_flight = 2 * streams->together,
+                                                  .frames_in_flight = 2 * streams->together,
                                                   .profile = TRUE});
   /* Some 2000 frames at most until parts are shared: for streams that all have work that is soon.
    */
