@@ -348,12 +348,12 @@ static void test_streams_meet(gconstpointer data) {
   check_collected(&collector, counter.n);
 }
 
-/* Frames fail in the step that is swept and in that behind it; those before them are delivered. */
 typedef struct {
   gint frame;
   guint together;
 } Failing;
 
+/* Frames fail in the step that is swept and in that behind it; those before them are delivered. */
 static void test_stream_fails(gconstpointer data) {
   const Failing *failing = data;
   g_autoptr(LcipTensor) weights = large_weights();
@@ -417,6 +417,41 @@ static void test_streams_remap(gconstpointer data) {
   check_collected(&collector, counter.n);
 }
 
+static guint n_together(guint64 weight_bytes, const LcipRunOptions *options) {
+  g_autoptr(LcipTensor) weights = large_weights();
+  g_autoptr(TestPlan) test = swept_plan(weights);
+  Counter counter = {0};
+  Collector collector = {.offset = 3};
+  guint n = 0;
+  /* Nobody reads the weights. */
+  for (guint i = 0; i < test->plan.tensors->len; i++) {
+    LcipPlanTensor *tensor = &g_array_index(test->plan.tensors, LcipPlanTensor, i);
+    if (tensor->constant)
+      tensor->spec.shape = lcip_shape(1, (gint64)(weight_bytes / sizeof(float)));
+  }
+  reset();
+  g_autoptr(LcipRun) run = start(test, &counter, &collector, *options);
+  wait_for_frames(&collector, 20);
+  pthread_mutex_lock(&run->mutex);
+  n = ((const LcipGroup *)g_ptr_array_index(run->groups, 0))->n_together;
+  pthread_mutex_unlock(&run->mutex);
+  atomic_store(&counter.end, TRUE);
+  g_assert_true(lcip_run_wait(run, NULL));
+  check_collected(&collector, counter.n);
+  return n;
+}
+
+/* Two frames at once only where much is read, by several streams, and nobody says otherwise. */
+static void test_together_when(void) {
+  const guint64 mib = 1 << 20;
+  g_assert_cmpuint(n_together(384 * mib, &(LcipRunOptions){.streams = 2}), ==, 2);
+  g_assert_cmpuint(n_together(383 * mib, &(LcipRunOptions){.streams = 2}), ==, 1);
+  g_assert_cmpuint(n_together(384 * mib, &(LcipRunOptions){.streams = 2, .frames_together = 1}), ==,
+                   1);
+  g_assert_cmpuint(n_together(8 * mib, &(LcipRunOptions){.streams = 2, .frames_together = 3}), ==,
+                   3);
+}
+
 /* One stream has nobody to share with and goes the ordinary way, which fails here. */
 static void test_one_stream(void) {
   g_autoptr(LcipTensor) weights = large_weights();
@@ -453,5 +488,6 @@ void add_sweep_tests(void) {
   g_test_add_func("/engine/sweep/stop", test_streams_stop);
   g_test_add_data_func("/engine/sweep/remap", GUINT_TO_POINTER(1), test_streams_remap);
   g_test_add_data_func("/engine/sweep/remap-together", GUINT_TO_POINTER(2), test_streams_remap);
+  g_test_add_func("/engine/sweep/together-when", test_together_when);
   g_test_add_func("/engine/sweep/one-stream", test_one_stream);
 }

@@ -1,6 +1,8 @@
 #include "config.h"
 #include "lcip-window.h"
 
+const char *const lcip_window_auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
+
 /* Sizes below this bound keep every sum and product here far inside 64 bits. */
 #define LIMIT G_MAXINT32
 

@@ -17,6 +17,9 @@ typedef struct {
 
 typedef enum { LCIP_WINDOW_CONV, LCIP_WINDOW_POOL, LCIP_WINDOW_TRANSPOSED } LcipWindowKind;
 
+/** lcip_window_auto_pads: values of the attribute auto_pad; NULL-terminated. */
+extern const char *const lcip_window_auto_pads[];
+
 /** lcip_window_init: from the step's attributes (kernel_shape, strides, dilations, pads, auto_pad,
  * ceil_mode, output_padding, output_shape), the @input's shape n, c, then 1 to 3 spatial, and for
  * convolutions the @weights' shape (NULL for pooling). An error names attribute or size. */

@@ -2,8 +2,6 @@
 
 #include "lcip-conv-max-pool.h"
 
-static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
-
 static const LcipOperator *conv_operator(void) {
   return lcip_operator_find("", "Conv");
 }
@@ -64,7 +62,8 @@ static const LcipPortDef conv_max_pool_inputs[] = {
 };
 static const LcipPortDef conv_max_pool_outputs[] = {{"Y", LCIP_PORT_PLAIN, "What is pooled"}};
 static const LcipAttrDef conv_max_pool_attrs[] = {
-    {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, auto_pads, NULL, "As of Conv"},
+    {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, lcip_window_auto_pads, NULL,
+     "As of Conv"},
     {"dilations", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements", "As of Conv"},
     {"group", LCIP_ATTR_INT, FALSE, "1", 1, G_MAXINT32, NULL, NULL, "As of Conv"},
     {"kernel_shape", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements", "As of Conv"},

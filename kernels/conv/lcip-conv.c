@@ -2,8 +2,6 @@
 
 #include "lcip-window.h"
 
-static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
-
 static const LcipPortDef conv_inputs[] = {
     {"X", LCIP_PORT_PLAIN, "Input: n, c, then the spatial dimensions"},
     {"W", LCIP_PORT_PLAIN, "Weights: m, c / group, then the kernel's size"},
@@ -27,7 +25,7 @@ static const LcipPortDef conv_outputs[] = {
    "NOTSET",                                                                                       \
    0,                                                                                              \
    0,                                                                                              \
-   auto_pads,                                                                                      \
+   lcip_window_auto_pads,                                                                          \
    NULL,                                                                                           \
    "How padding is found: from pads, so that the output is the input's size divided by the "       \
    "stride, or none"},                                                                             \

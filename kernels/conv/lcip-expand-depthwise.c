@@ -2,7 +2,6 @@
 
 #include "lcip-expand-depthwise.h"
 
-static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
 static const char *const activations[] = {
     "none", "Relu",  "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "ScaledHardSwish",
     "Tanh", "Swish", "Mish", NULL};
@@ -74,7 +73,8 @@ static const LcipAttrDef expand_attrs[] = {
      "Operator between the two"},
     {"alpha", LCIP_ATTR_FLOAT, FALSE, "0", 0, 0, NULL, NULL, "Its alpha, or min of Clip"},
     {"beta", LCIP_ATTR_FLOAT, FALSE, "0", 0, 0, NULL, NULL, "Max of Clip"},
-    {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, auto_pads, NULL, "As of Conv"},
+    {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, lcip_window_auto_pads, NULL,
+     "As of Conv"},
     {"dilations", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements", "As of Conv"},
     {"kernel_shape", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements", "As of Conv"},
     {"pads", LCIP_ATTR_INTS, FALSE, NULL, 0, G_MAXINT32, NULL, "elements", "As of Conv"},

@@ -2,8 +2,6 @@
 
 #include "lcip-window.h"
 
-static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
-
 static const LcipPortDef pool_inputs[] = {
     {"X", LCIP_PORT_PLAIN, "Input: n, c, then the spatial dimensions"},
 };
@@ -24,7 +22,7 @@ static const LcipPortDef max_pool_outputs[] = {
    "NOTSET",                                                                                       \
    0,                                                                                              \
    0,                                                                                              \
-   auto_pads,                                                                                      \
+   lcip_window_auto_pads,                                                                          \
    NULL,                                                                                           \
    "How padding is found: from pads, so that the output is the input's size divided by the "       \
    "stride, or none"},                                                                             \

@@ -251,9 +251,9 @@ static const LcipAttrDef dequantize_attrs[] = {
     {"axis", LCIP_ATTR_INT, FALSE, "1", -LCIP_MAX_RANK, LCIP_MAX_RANK - 1, NULL, NULL,
      "Dimension that scales and zero points belong to"},
     {"block_size", LCIP_ATTR_INT, FALSE, "0", 0, G_MAXINT32, NULL, NULL, "Must be 0"}};
-static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
 static const LcipAttrDef conv_attrs[] = {
-    {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, auto_pads, NULL, "How padding is found"},
+    {"auto_pad", LCIP_ATTR_STRING, FALSE, "NOTSET", 0, 0, lcip_window_auto_pads, NULL,
+     "How padding is found"},
     {"dilations", LCIP_ATTR_INTS, FALSE, NULL, 1, G_MAXINT32, NULL, "elements",
      "Distance between kernel elements per spatial dimension; 1 when not given"},
     {"group", LCIP_ATTR_INT, FALSE, "1", 1, G_MAXINT32, NULL, NULL,

@@ -219,6 +219,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
       .random_inputs = TRUE,
       .frames_in_flight = in_flight(plan, args),
       .streams = (guint)args->plan.streams,
+      .frames_together = args->frames_in_flight == 1 ? 1 : 0,
       .profile = args->profile,
       .lane_func = lcip_cli_note_lane,
       .frame_func = count_frame,
@@ -302,7 +303,9 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       {"streams", 0, 0, G_OPTION_ARG_INT, &args.plan.streams,
        "Replicas of the whole graph that take frames in turn; 1 by default", "N"},
       {"frames-in-flight", 0, 0, G_OPTION_ARG_INT, &args.frames_in_flight,
-       "Frames that a stream works on at a time; by default 1 on one lane, else 2 for each lane",
+       "Frames that a stream works on at a time; by default 2 for each lane, or 1 where one lane "
+       "does "
+       "all, unless streams read very large weights, then once for 2 frames",
        "N"},
       {"mapping", 'm', 0, G_OPTION_ARG_FILENAME, &args.plan.mapping,
        "Which of the graph's mappings; the active one by default", "NAME"},

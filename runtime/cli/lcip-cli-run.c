@@ -334,6 +334,7 @@ static gboolean run_plan(const char *path, LcipPlan *plan, LcipCliInputs *inputs
       .n_frames = n_frames,
       .frames_in_flight = (guint)MAX(args->frames_in_flight, 0),
       .streams = (guint)args->plan.streams,
+      .frames_together = args->frames_in_flight == 1 ? 1 : 0,
       .profile = args->profile,
       .trace = args->trace != NULL,
       .cancellable = delivery->cancellable,

@@ -285,9 +285,9 @@ static void forget_sweeps(LcipWorker *worker, LcipSegment *segment) {
 /* A firing that waits is two firings to the recorder, with a wait between them. */
 static void wait_for_streams(LcipWorker *worker, const LcipSegment *segment,
                              const LcipInstanceStep *step) {
-  const gint64 now_ns = lcip_now_ns();
   if (worker->instance->turn)
     return; /* companions are enough */
+  const gint64 now_ns = lcip_now_ns();
   const gint64 until_ns = lcip_sweep_arrive(step->sweep, worker->instance->stream, now_ns);
   const LcipSpan firing = {.frame = step->call.frame, .step = segment->index};
   const LcipSpan wait = {.frame = step->call.frame, .step = -1};

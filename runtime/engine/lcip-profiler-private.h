@@ -41,7 +41,7 @@ LcipRecorder *lcip_recorder_new(const char *name, guint capacity, gboolean trace
 void lcip_recorder_free(LcipRecorder *recorder);
 /** lcip_recorder_add: the recording thread alone. */
 void lcip_recorder_add(LcipRecorder *recorder, const LcipSpan *span);
-/** lcip_recorder_set_state: what the thread does now (FIRING, WAIT or IDLE) and the number of
+/** lcip_recorder_set_state: what the thread does now (FIRING, WAIT, TURN or IDLE) and the number of
  * frames that wait for it. */
 void lcip_recorder_set_state(LcipRecorder *recorder, LcipSpanKind state, guint queue);
 /** lcip_recorder_copy: the newest spans, oldest first; any thread. GArray of LcipSpan. */

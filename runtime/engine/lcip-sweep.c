@@ -304,14 +304,12 @@ static gboolean is_done_soon(Seat *seat) {
   return FALSE;
 }
 
-/* Until other threads have done what they have claimed: a part each, and they wait for nothing
- * meanwhile. */
+/* Until other threads have done what they have claimed, or a companion all of it: they wait for
+ * nothing meanwhile. */
 static void wait_for_parts(LcipSweep *sweep, Seat *seat) {
-  if (is_done_soon(seat))
-    return;
   pthread_mutex_lock(&sweep->mutex);
   seat->parked = TRUE;
-  while (atomic_load(&seat->n_running) > 0)
+  while (is_under_way(seat))
     pthread_cond_wait(&sweep->changed, &sweep->mutex);
   seat->parked = FALSE;
   pthread_mutex_unlock(&sweep->mutex);
@@ -366,10 +364,11 @@ gboolean lcip_sweep_begin(LcipSweep *sweep, guint stream, const LcipCall *call, 
 gint64 lcip_sweep_run(LcipSweep *sweep, guint stream, LcipTeam *team, gint64 *origin_ns) {
   Seat *seat = &sweep->seats[stream];
   Work work = {sweep, stream};
-  if (take_seats(sweep, stream)) {
+  const gboolean leads = take_seats(sweep, stream);
+  if (leads)
     lcip_team_run(team, lcip_team_size(team), work_on_parts, &work);
+  if (!leads || !is_done_soon(seat))
     wait_for_parts(sweep, seat);
-  }
   const gint64 began_ns = seat->began_ns;
   leave_seat(sweep, seat, origin_ns);
   if (sweep->kernel->end)
