@@ -24,7 +24,6 @@ typedef struct {
   int value;
   GArray *sources;
   GPtrArray *nodes;
-  gboolean moved; /* by more than Concat, which has kernels of its own */
 } Chain;
 
 static const LcipShape *shape_of(const LcipIr *ir, int value) {
@@ -186,7 +185,6 @@ static void resolve(const Channels *c, Chain *chain, int value, gint64 channel, 
     g_array_append_val(chain->sources, source);
     return;
   }
-  chain->moved |= !is_named(node, "Concat");
   if (is_named(node, "Concat")) {
     resolve_concat(c, chain, node, channel);
   } else if (is_named(node, "Split")) {
@@ -246,9 +244,22 @@ static GArray *inputs_of(const Chain *chain) {
   return inputs;
 }
 
+/* Concat alone has kernels of its own. */
+static gboolean is_concat_alone(const Channels *c, int value, int lane) {
+  const LcipIrNode *node = mover_of(c, value);
+  if (!node || node->lane != lane)
+    return TRUE;
+  if (!is_named(node, "Concat"))
+    return FALSE;
+  for (guint i = 0; i < node->inputs->len; i++)
+    if (!is_concat_alone(c, lcip_ir_input(node, i), lane))
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean pays(const Channels *c, const Chain *chain) {
   g_autoptr(GArray) inputs = inputs_of(chain);
-  if (!chain->moved || inputs->len == 0 || inputs->len > LCIP_MAX_PORTS)
+  if (inputs->len == 0 || inputs->len > LCIP_MAX_PORTS)
     return FALSE;
   for (guint i = 0; i < inputs->len; i++)
     if (!is_blocked(c, g_array_index(inputs, int, i)))
@@ -284,7 +295,34 @@ static gboolean has_chain(const GPtrArray *chains, int value) {
   return FALSE;
 }
 
-/* The ends of all chains. NULL when one does not pay: its last node has been made solid. */
+/* Whether anything found so far may rest on @node, which is solid from now on: a chain that goes
+ * through it, or one that ends before it now. */
+static gboolean was_used(const Channels *c, const GPtrArray *chains, const LcipIrNode *node) {
+  if (!is_named(node, "Concat"))
+    return TRUE; /* few, and a shuffle's input is further up */
+  for (guint p = 0; p < node->inputs->len; p++)
+    if (mover_of(c, lcip_ir_input(node, p)))
+      return TRUE;
+  for (guint i = 0; i < chains->len; i++)
+    if (g_ptr_array_find(((const Chain *)chains->pdata[i])->nodes, node, NULL))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean add_chain(const Channels *c, GPtrArray *chains, int value, int lane) {
+  if (is_concat_alone(c, value, lane))
+    return FALSE;
+  Chain *chain = chain_new(c, value);
+  if (!pays(c, chain)) {
+    chain_free(chain);
+    return FALSE;
+  }
+  g_ptr_array_add(chains, chain);
+  return TRUE;
+}
+
+/* The ends of all chains. NULL when one does not pay on which others rest: its last node has been
+ * made solid. */
 static GPtrArray *find_chains(Channels *c) {
   g_autoptr(GPtrArray) chains = g_ptr_array_new_with_free_func(chain_free);
   for (guint i = 0; i < c->ir->nodes->len; i++) {
@@ -294,12 +332,11 @@ static GPtrArray *find_chains(Channels *c) {
       LcipIrNode *mover = mover_of(c, value);
       if (!mover || has_chain(chains, value) || passes_on(c, reader, mover))
         continue;
-      Chain *chain = chain_new(c, value);
-      g_ptr_array_add(chains, chain);
-      if (pays(c, chain))
+      if (add_chain(c, chains, value, mover->lane))
         continue;
       c->solid[lcip_ir_value(c->ir, value)->producer] = TRUE;
-      return NULL;
+      if (was_used(c, chains, mover))
+        return NULL;
     }
   }
   return g_steal_pointer(&chains);
