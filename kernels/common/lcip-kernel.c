@@ -66,7 +66,7 @@ const LcipKernel *lcip_kernel_find(const char *name) {
 static gboolean names_operator(const char *text, const LcipOperator *op) {
   const gsize length = strlen(op->domain);
   if (length == 0)
-    return g_str_equal(text, op->name);
+    return *text == *op->name && strcmp(text, op->name) == 0;
   return strncmp(text, op->domain, length) == 0 && text[length] == '.' &&
          g_str_equal(text + length + 1, op->name);
 }

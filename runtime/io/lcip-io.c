@@ -302,7 +302,18 @@ static gboolean xml_can_hold(gunichar c) {
          (c >= 0xe000 && c <= 0xfffd) || (c >= 0x10000 && c <= 0x10ffff);
 }
 
+/* As nearly all names are. */
+static gboolean is_plain_text(const char *text, gsize length) {
+  for (gsize i = 0; i < length; i++)
+    if (text[i] < ' ' || text[i] > '~')
+      return FALSE;
+  return TRUE;
+}
+
 char *lcip_io_clean_text(const char *text, gssize length) {
+  const gsize n = length < 0 ? strlen(text) : (gsize)length;
+  if (is_plain_text(text, n))
+    return g_strndup(text, n);
   g_autofree char *valid = g_utf8_make_valid(text, length);
   GString *clean = g_string_sized_new(strlen(valid));
   for (const char *p = valid; *p; p = g_utf8_next_char(p)) {

@@ -247,15 +247,20 @@ void lcip_ir_free(LcipIr *ir) {
 
 /* ---- for transforms ---- */
 
+static gboolean reads(const LcipIrNode *node, int value) {
+  for (guint p = 0; !node->removed && p < node->inputs->len; p++)
+    if (lcip_ir_input(node, p) == value)
+      return TRUE;
+  return FALSE;
+}
+
+/* Readers come after the producer, most of them soon. */
 int lcip_ir_sole_reader(const LcipIr *ir, int value) {
   if (lcip_ir_value(ir, value)->n_uses != 1 || lcip_ir_value(ir, value)->keep)
     return -1;
-  for (guint i = 0; i < ir->nodes->len; i++) {
-    const LcipIrNode *node = lcip_ir_node(ir, (int)i);
-    for (guint p = 0; !node->removed && p < node->inputs->len; p++)
-      if (lcip_ir_input(node, p) == value)
-        return (int)i;
-  }
+  for (int i = MAX(lcip_ir_value(ir, value)->producer, 0); i < (int)ir->nodes->len; i++)
+    if (reads(lcip_ir_node(ir, i), value))
+      return i;
   return -1;
 }
 

@@ -38,7 +38,7 @@ static int earlier(const LcipIr *ir, guint index) {
   const LcipIrNode *node = lcip_ir_node(ir, (int)index);
   for (guint i = 0; i < index; i++) {
     const LcipIrNode *other = lcip_ir_node(ir, (int)i);
-    if (is_candidate(ir, other) && computes_the_same(ir, other, node))
+    if (computes_the_same(ir, other, node) && is_candidate(ir, other))
       return (int)i;
   }
   return -1;
