@@ -345,18 +345,31 @@ static gsize group_weights(const Shape *s) {
   return (gsize)(s->out_blocks * LCIP_BLOCK * s->taps_per_output);
 }
 
+/* Channels [@c, @c + @depth) for the @width lanes of the tile at output channel @first. Each output
+ * channel's weights are read as they lie: to write in order would read lines that displace each
+ * other. @packed is zeroed. */
+static void pack_block(const Shape *s, const float *w, gint64 first, gint64 width, gint64 c,
+                       gint64 depth, float *packed) {
+  const gint64 pixels = s->win.kernel[0] * s->win.kernel[1], n = MIN(depth, s->c - c);
+  for (gint64 lane = 0; lane < width; lane++) {
+    const gint64 oc = first + micro_lane_channel(s->oc - first, lane);
+    const float *from = w + (oc * s->c + c) * pixels;
+    for (gint64 k = 0; oc < s->oc && k < n; k++)
+      for (gint64 pixel = 0; pixel < pixels; pixel++)
+        packed[(pixel * depth + k) * width + lane] = *from++;
+  }
+}
+
 /* @w: OIHW of one group -> [tile][block][ky][kx][channel in block][output channel in tile]. */
 static void pack_group(const Shape *s, const float *w, float *packed) {
   const gint64 pixels = s->win.kernel[0] * s->win.kernel[1];
   for (gint64 tile = 0; tile < s->tiles; tile++) {
-    const gint64 first = micro_tile_first(s->oc, tile);
-    for (gint64 block = 0; block < s->blocks; block++)
-      for (gint64 pixel = 0; pixel < pixels; pixel++)
-        for (gint64 c = block * s->depth; c < MIN(s->packed_c, (block + 1) * s->depth); c++)
-          for (gint64 lane = 0; lane < micro_tile_vecs(s->oc, tile) * LCIP_LANES; lane++) {
-            const gint64 oc = first + micro_lane_channel(s->oc - first, lane);
-            *packed++ = oc < s->oc && c < s->c ? w[(oc * s->c + c) * pixels + pixel] : 0.0f;
-          }
+    const gint64 width = micro_tile_vecs(s->oc, tile) * LCIP_LANES;
+    for (gint64 c = 0; c < s->packed_c; c += s->depth) {
+      const gint64 depth = MIN(s->depth, s->packed_c - c);
+      pack_block(s, w, micro_tile_first(s->oc, tile), width, c, depth, packed);
+      packed += pixels * depth * width;
+    }
   }
 }
 
