@@ -345,6 +345,9 @@ static gsize group_weights(const Shape *s) {
   return (gsize)(s->out_blocks * LCIP_BLOCK * s->taps_per_output);
 }
 
+/* Of 1x1 weights, so that whole lines of memory are read in a row. */
+enum { RUN_CHANNELS = 128 };
+
 /* Channels [@c, @c + @depth) for the @width lanes of the tile at output channel @first. Each output
  * channel's weights are read as they lie: to write in order would read lines that displace each
  * other. @packed is zeroed. */
@@ -365,8 +368,10 @@ static void pack_group(const Shape *s, const float *w, float *packed) {
   const gint64 pixels = s->win.kernel[0] * s->win.kernel[1];
   for (gint64 tile = 0; tile < s->tiles; tile++) {
     const gint64 width = micro_tile_vecs(s->oc, tile) * LCIP_LANES;
-    for (gint64 c = 0; c < s->packed_c; c += s->depth) {
-      const gint64 depth = MIN(s->depth, s->packed_c - c);
+    /* Of one pixel, blocks follow each other as their channels do. */
+    const gint64 step = pixels == 1 ? RUN_CHANNELS : s->depth;
+    for (gint64 c = 0; c < s->packed_c; c += step) {
+      const gint64 depth = MIN(step, s->packed_c - c);
       pack_block(s, w, micro_tile_first(s->oc, tile), width, c, depth, packed);
       packed += pixels * depth * width;
     }
