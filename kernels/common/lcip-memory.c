@@ -39,6 +39,7 @@ static _Atomic gint64 paused_until_us;
 /* What is left of the newest slab. */
 static pthread_mutex_t slab_mutex = PTHREAD_MUTEX_INITIALIZER;
 static guint8 *slab_at, *slab_end;
+static gboolean slab_is_huge;
 
 static gsize whole_pages(gsize size_bytes) {
   const gsize page = (gsize)sysconf(_SC_PAGESIZE);
@@ -83,21 +84,23 @@ static gboolean huge_pages_pay(void) {
   return g_get_monotonic_time() >= atomic_load_explicit(&paused_until_us, memory_order_relaxed);
 }
 
-static void fill_pages(guint8 *memory, gsize size_bytes) {
+/* @huge: what the pages are to be so far. */
+static void fill_pages(guint8 *memory, gsize size_bytes, gboolean huge) {
   guint8 *const end = memory + whole_pages(size_bytes);
-  while (memory < end && huge_pages_pay()) {
+  while (memory < end && huge && huge_pages_pay()) {
     const gsize to_border = HUGE_PAGE_BYTES - (gsize)memory % HUGE_PAGE_BYTES;
     const gsize part = MIN(to_border, (gsize)(end - memory));
     judge_huge_page(timed_fill(memory, part));
     memory += part;
   }
-  if (memory < end) {
+  if (memory >= end)
+    return;
+  if (huge)
     advise_huge(memory, (gsize)(end - memory), FALSE);
-    timed_fill(memory, (gsize)(end - memory));
-  }
+  timed_fill(memory, (gsize)(end - memory));
 }
 
-static void *map_huge(gsize size_bytes) {
+static void *map_pages(gsize size_bytes, gboolean huge) {
   const gsize whole = size_bytes + HUGE_PAGE_BYTES;
   guint8 *memory = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
@@ -108,42 +111,56 @@ static void *map_huge(gsize size_bytes) {
     munmap(memory, head);
   if (whole > head + used)
     munmap(memory + head + used, whole_pages(whole) - head - used);
-  advise_huge(memory + head, used, huge_pages_pay());
-  if (used >= HUGE_PAGE_BYTES && atomic_load_explicit(&small_ns, memory_order_relaxed) == 0)
+  advise_huge(memory + head, used, huge);
+  if (huge && used >= HUGE_PAGE_BYTES && atomic_load_explicit(&small_ns, memory_order_relaxed) == 0)
     time_small_pages(memory + head);
   return memory + head;
 }
 
+static gboolean start_slab_locked(void) {
+  slab_is_huge = huge_pages_pay();
+  guint8 *memory = map_pages(SLAB_BYTES, slab_is_huge);
+  if (!memory)
+    return FALSE;
+  if (slab_end > slab_at)
+    munmap(slab_at, (gsize)(slab_end - slab_at));
+  slab_at = memory;
+  slab_end = memory + SLAB_BYTES;
+  return TRUE;
+}
+
+/* All that is left becomes small at once: to ask for each block would wait each time for the other
+ * threads that have pages filled. */
 static void *cut_off_slab_locked(gsize size_bytes) {
   const gsize used = whole_pages(size_bytes);
-  if ((gsize)(slab_end - slab_at) < used) {
-    guint8 *memory = map_huge(SLAB_BYTES);
-    if (!memory)
-      return NULL;
-    if (slab_end > slab_at)
-      munmap(slab_at, (gsize)(slab_end - slab_at));
-    slab_at = memory;
-    slab_end = memory + SLAB_BYTES;
+  if ((gsize)(slab_end - slab_at) < used && !start_slab_locked())
+    return NULL;
+  if (slab_is_huge && !huge_pages_pay()) {
+    advise_huge(slab_at, (gsize)(slab_end - slab_at), FALSE);
+    slab_is_huge = FALSE;
   }
   void *block = slab_at;
   slab_at += used;
   return block;
 }
 
-static void *map_block(gsize size_bytes) {
-  if (size_bytes >= LARGE_BYTES)
-    return map_huge(size_bytes);
+static void *map_block(gsize size_bytes, gboolean *huge) {
+  if (size_bytes >= LARGE_BYTES) {
+    *huge = huge_pages_pay();
+    return map_pages(size_bytes, *huge);
+  }
   pthread_mutex_lock(&slab_mutex);
   void *block = cut_off_slab_locked(size_bytes);
+  *huge = slab_is_huge;
   pthread_mutex_unlock(&slab_mutex);
   return block;
 }
 
-void *lcip_memory_alloc(gsize size_bytes) {
+static void *alloc(gsize size_bytes, gboolean *huge) {
   if (size_bytes > G_MAXSSIZE - 2 * HUGE_PAGE_BYTES)
     return NULL;
   if (size_bytes >= MAP_FROM_BYTES)
-    return map_block(size_bytes);
+    return map_block(size_bytes, huge);
   const gsize padded = (size_bytes / LCIP_TENSOR_ALIGN + 1) * LCIP_TENSOR_ALIGN;
   void *memory = aligned_alloc(LCIP_TENSOR_ALIGN, padded);
   if (memory)
@@ -151,10 +168,16 @@ void *lcip_memory_alloc(gsize size_bytes) {
   return memory;
 }
 
+void *lcip_memory_alloc(gsize size_bytes) {
+  gboolean huge;
+  return alloc(size_bytes, &huge);
+}
+
 void *lcip_memory_alloc_full(gsize size_bytes) {
-  void *memory = lcip_memory_alloc(size_bytes);
+  gboolean huge = FALSE;
+  void *memory = alloc(size_bytes, &huge);
   if (memory && size_bytes >= MAP_FROM_BYTES)
-    fill_pages(memory, size_bytes);
+    fill_pages(memory, size_bytes, huge);
   return memory;
 }
 
