@@ -677,6 +677,67 @@ static void test_unaligned_weights(void) {
                   lcip_tensor_get_data(expected), lcip_tensor_get_bytes(expected));
 }
 
+/* ---- the width of vectors ---- */
+
+/* x -> first -> relu -> second -> y */
+static LcipGraph *width_graph(int channels) {
+  LcipGraph *graph = new_graph(lcip_shape(4, 1, channels, 19, 20));
+  const int first = add_conv(graph, "first", LCIP_NO_ACTOR, channels, channels, "1 1 1 1");
+  const int relu = add(graph, "Relu", "relu", 1, first);
+  finish(graph, add_conv(graph, "second", relu, channels, channels, "1 1 1 1"));
+  return graph;
+}
+
+/* Both convolutions of a graph of @channels give @format, and the plan says why if @because. */
+static void check_width(int channels, LcipFormat format, gboolean because) {
+  g_autoptr(LcipGraph) graph = width_graph(channels);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
+  g_assert_cmpint(step->output.format, ==, format);
+  g_assert_cmpint(strstr(step->reason, "in blocks of 8 channels: ") != NULL, ==, because);
+  check(graph, 2);
+}
+
+/* Names are those of kernels that the rest of the graph does without. */
+static void check_width_pin(void) {
+  g_autoptr(LcipGraph) graph = width_graph(24);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "second", "conv-blocked-avx512");
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const LcipPlanStep *first = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
+  const LcipPlanStep *second = lcip_plan_step(plan, (guint)actor_of(plan, "second")->step);
+  g_assert_cmpint(first->output.format, ==, LCIP_FORMAT_NCHW8C);
+  g_assert_cmpint(second->output.format, ==, LCIP_FORMAT_NCHW16C);
+  g_assert_cmpstr(second->reason, ==, "pinned");
+  check(graph, 2);
+}
+
+/* Where 512 bits are computed in halves, three blocks of 8 channels are less than two of 16. */
+static void test_width_halves(void) {
+  check_width(24, LCIP_FORMAT_NCHW8C, TRUE);
+  check_width(64, LCIP_FORMAT_NCHW16C, FALSE);
+  check_width_pin();
+}
+
+static void test_width_full(void) {
+  check_width(24, LCIP_FORMAT_NCHW16C, FALSE);
+  check_width(64, LCIP_FORMAT_NCHW16C, FALSE);
+}
+
+/* What the processor has is found once in a process. */
+static void test_width(void) {
+  if (!(lcip_cpu_features() & LCIP_CPU_AVX512)) {
+    g_test_skip("this processor has no AVX-512");
+    return;
+  }
+  g_setenv("LCIP_CPU_VECTOR_BITS", "256", TRUE);
+  g_test_trap_subprocess("/transform/width/subprocess/halves", 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_passed();
+  g_setenv("LCIP_CPU_VECTOR_BITS", "512", TRUE);
+  g_test_trap_subprocess("/transform/width/subprocess/full", 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_passed();
+  g_unsetenv("LCIP_CPU_VECTOR_BITS");
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/transform/identity", test_identity);
@@ -700,5 +761,8 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/concat/copies", test_concat_copies);
   g_test_add_func("/transform/concat/twice", test_concat_twice);
   g_test_add_func("/transform/unaligned-weights", test_unaligned_weights);
+  g_test_add_func("/transform/width", test_width);
+  g_test_add_func("/transform/width/subprocess/halves", test_width_halves);
+  g_test_add_func("/transform/width/subprocess/full", test_width_full);
   return g_test_run();
 }

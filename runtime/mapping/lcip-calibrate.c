@@ -42,12 +42,13 @@ static void step_free(gpointer data) {
 
 /* ---- who can do a step ---- */
 
-static gboolean can_do(const LcipKernel *kernel, const LcipPlanWork *work,
+/* That the plan might have taken instead of @planned. */
+static gboolean can_do(const LcipPlan *plan, const LcipKernel *kernel, const LcipPlanWork *work,
                        const LcipKernel *planned) {
   LcipPortFormats formats = work->formats;
   if (kernel == planned)
     return TRUE;
-  return kernel->device == LCIP_DEVICE_CPU && kernel->run &&
+  return kernel->device == LCIP_DEVICE_CPU && kernel->run && (kernel->needs & ~plan->cpu) == 0 &&
          !g_str_equal(kernel->family, "reference") && lcip_kernel_handles(kernel, &work->step) &&
          lcip_kernel_supports(kernel, &work->step, &formats, NULL) &&
          lcip_formats_agree(&work->step, &formats, &work->formats);
@@ -68,14 +69,16 @@ static gboolean enter(GArray *entrants, const LcipKernel *kernel, const LcipPlan
   return ok;
 }
 
-static GArray *entrants_of(const LcipPlanStep *step, const LcipPlanWork *work, guint threads,
-                           GError **error) {
+static GArray *entrants_of(const Bench *bench, guint index, GError **error) {
+  const LcipPlanStep *step = bench->plan->steps->pdata[index];
+  const LcipPlanWork *work = bench->plan->works->pdata[index];
   guint n;
   const LcipKernel *const *table = lcip_kernel_table(&n);
   GArray *entrants = g_array_new(FALSE, FALSE, sizeof(Entrant));
   g_array_set_clear_func(entrants, entrant_clear);
   for (guint i = 0; i < n; i++)
-    if (can_do(table[i], work, step->kernel) && !enter(entrants, table[i], work, threads, error)) {
+    if (can_do(bench->plan, table[i], work, step->kernel) &&
+        !enter(entrants, table[i], work, bench->threads, error)) {
       g_array_unref(entrants);
       return NULL;
     }
@@ -214,7 +217,6 @@ static LcipCalibratedStep *result_new(const Bench *bench, guint index, GArray *e
 /* Every distinct step once: key -> LcipCalibratedStep, or NULL where one kernel alone can do it. */
 static gboolean measure_step(const Bench *bench, guint index, GHashTable *seen,
                              GCancellable *cancellable, GError **error) {
-  const LcipPlanStep *planned = bench->plan->steps->pdata[index];
   const LcipPlanWork *work = bench->plan->works->pdata[index];
   g_autofree char *key = lcip_calibration_key(&work->step, bench->threads);
   gpointer known;
@@ -223,7 +225,7 @@ static gboolean measure_step(const Bench *bench, guint index, GHashTable *seen,
       ((LcipCalibratedStep *)known)->n_uses++;
     return TRUE;
   }
-  g_autoptr(GArray) entrants = entrants_of(planned, work, bench->threads, error);
+  g_autoptr(GArray) entrants = entrants_of(bench, index, error);
   if (!entrants)
     return FALSE;
   LcipCalibratedStep *result = NULL;

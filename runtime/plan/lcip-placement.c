@@ -216,7 +216,7 @@ static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *no
   const LcipLaneKind kind = lane_at(p, node->lane)->kind;
   for (guint i = 0; i < n; i++) {
     const char *reason = NULL;
-    if (!lcip_kernel_allowed(table[i], kind, p->families) ||
+    if (!lcip_ir_allows(p->ir, table[i], kind, p->families) ||
         table[i]->numerics > numerics_of(p, node) || !lcip_kernel_handles(table[i], &d->step))
       continue;
     current_formats(p, node, formats);
@@ -240,7 +240,7 @@ static GPtrArray *alternatives(LcipPlacement *p, const LcipIrNode *node, const D
   GPtrArray *found = g_ptr_array_new();
   for (guint i = 0; i < n; i++) {
     LcipPortFormats own;
-    if (!lcip_kernel_allowed(table[i], lane_at(p, node->lane)->kind, p->families) ||
+    if (!lcip_ir_allows(p->ir, table[i], lane_at(p, node->lane)->kind, p->families) ||
         table[i]->numerics > numerics_of(p, node) || !lcip_kernel_handles(table[i], &d->step) ||
         g_str_equal(table[i]->family, "reference"))
       continue;
@@ -325,6 +325,15 @@ static const LcipKernel *pinned_kernel(LcipPlacement *p, const LcipIrNode *node,
   return NULL;
 }
 
+/* Kernels of one family share the steps of an operator among them: that is no second choice. */
+static char *explain_first(const LcipKernel *kernel, const LcipKernel *refused,
+                           const char *refusal) {
+  return refused && !g_str_equal(refused->family, kernel->family)
+             ? g_strdup_printf("family %s, as %s refuses: %s", kernel->family, refused->name,
+                               refusal)
+             : g_strdup_printf("best for this kind of lane: family %s", kernel->family);
+}
+
 static const LcipKernel *choose(LcipPlacement *p, const LcipIrNode *node, const Description *d,
                                 LcipPortFormats *formats, char **why) {
   if (node->pin) {
@@ -344,13 +353,9 @@ static const LcipKernel *choose(LcipPlacement *p, const LcipIrNode *node, const 
     g_free(*why);
     *why = g_strdup("Winograd's weights would be beyond the budget");
   }
-  if (*why)
-    return kernel;
-  /* Kernels of one family share the steps of an operator among them: that is no second choice. */
-  *why =
-      refused && !g_str_equal(refused->family, kernel->family)
-          ? g_strdup_printf("family %s, as %s refuses: %s", kernel->family, refused->name, refusal)
-          : g_strdup_printf("best for this kind of lane: family %s", kernel->family);
+  g_autofree char *reason = *why ? *why : explain_first(kernel, refused, refusal);
+  const gboolean narrow = p->ir->cpu_reason && g_str_equal(kernel->family, "blocked");
+  *why = narrow ? g_strdup_printf("%s; %s", reason, p->ir->cpu_reason) : g_steal_pointer(&reason);
   return kernel;
 }
 

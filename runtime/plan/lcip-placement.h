@@ -60,6 +60,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipPlacement, lcip_placement_free)
 LcipPlacedNode *lcip_placement_node(const LcipPlacement *placement, int node);
 LcipPlacedValue *lcip_placement_value(const LcipPlacement *placement, int value);
 
+/** lcip_plan_choose_width: takes AVX-512's long vectors from @ir where the processor computes them
+ * in halves and the convolutions of its CPU lanes would be much larger with channels padded to
+ * blocks of 16 than to blocks of 8. */
+void lcip_plan_choose_width(LcipIr *ir);
 /** lcip_plan_build: steps, segments, tensors, channels and memory from a placement. */
 gboolean lcip_plan_build(LcipPlan *plan, const LcipPlacement *placement,
                          const LcipPlanOptions *options, GCancellable *cancellable, GError **error);

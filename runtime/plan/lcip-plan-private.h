@@ -96,7 +96,8 @@ typedef struct {
 
 struct _LcipPlan {
   gatomicrefcount refs;
-  gboolean sketch; /* without prepared weights */
+  gboolean sketch;     /* without prepared weights */
+  LcipCpuFeatures cpu; /* what kernels might need that no pin names */
   LcipGraph *graph;
   char *mapping;
   GPtrArray *steps;     /* LcipPlanStep */

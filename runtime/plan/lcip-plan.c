@@ -277,6 +277,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
   lcip_transform_common(ir);
   lcip_transform_fold_affine(ir);
   if (!options->pinned) {
+    lcip_plan_choose_width(ir);
     lcip_transform_pad(ir);
     lcip_transform_channels(ir, options->families);
     lcip_transform_transpose(ir);
@@ -301,6 +302,7 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
     lcip_placement_free(placement);
     placement = lcip_placement_new(ir, options->families, numerics, calibration, threads, problems);
   }
+  plan->cpu = ir->cpu;
   for (guint i = 0; i < plan->actors->len; i++)
     settle_actor(plan, ir, (int)i);
   if (!lcip_plan_build(plan, placement, options, cancellable, error))

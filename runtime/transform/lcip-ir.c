@@ -215,6 +215,7 @@ LcipIr *lcip_ir_new(LcipGraph *graph, const LcipAnalysis *analysis, const LcipMa
   ir->graph = lcip_graph_ref(graph);
   ir->analysis = analysis;
   ir->mapping = mapping;
+  ir->cpu = lcip_cpu_features();
   ir->nodes = g_ptr_array_new_with_free_func(node_free);
   ir->values = g_array_new(FALSE, FALSE, sizeof(LcipIrValue));
   g_array_set_clear_func(ir->values, value_clear);
@@ -242,6 +243,7 @@ void lcip_ir_free(LcipIr *ir) {
   g_free(ir->actor_dead);
   g_free(ir->actor_node);
   g_free(ir->actor_first_value);
+  g_free(ir->cpu_reason);
   g_free(ir);
 }
 
@@ -367,6 +369,11 @@ gboolean lcip_kernel_allowed(const LcipKernel *kernel, LcipLaneKind kind,
                                       g_strv_contains(families, kernel->family));
 }
 
+gboolean lcip_ir_allows(const LcipIr *ir, const LcipKernel *kernel, LcipLaneKind kind,
+                        const char *const *families) {
+  return (kernel->needs & ~ir->cpu) == 0 && lcip_kernel_allowed(kernel, kind, families);
+}
+
 const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, LcipLaneKind kind,
                                       const char *const *families) {
   guint n;
@@ -380,7 +387,8 @@ const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, 
   lcip_ir_step(ir, node, &step, inputs, constants, outputs);
   for (guint i = 0; i < n; i++) {
     lcip_formats_dense(&step, &formats);
-    if (node->pin && !g_str_equal(node->pin, table[i]->name))
+    if (node->pin ? !g_str_equal(node->pin, table[i]->name)
+                  : !lcip_ir_allows(ir, table[i], kind, families))
       continue;
     if (lcip_kernel_allowed(table[i], kind, families) &&
         lcip_kernel_supports(table[i], &step, &formats, NULL))

@@ -46,7 +46,9 @@ typedef struct {
   gboolean over_budget;
 } LcipIrNode;
 
-/** LcipIr: @states, @actor_node: per actor of the graph. @keep: ids whose outputs must stay. */
+/** LcipIr: @states, @actor_node: per actor of the graph. @keep: ids whose outputs must stay.
+ * @cpu: what kernels may need unless an actor is pinned to them; all that the processor has until
+ * the planner takes some away, and then @cpu_reason says why. */
 typedef struct {
   LcipGraph *graph;
   const LcipAnalysis *analysis;
@@ -58,6 +60,8 @@ typedef struct {
   gboolean *actor_dead;
   int *actor_node;
   int *actor_first_value; /* value of output 0; the others follow */
+  LcipCpuFeatures cpu;
+  char *cpu_reason;
 } LcipIr;
 
 LcipIr *lcip_ir_new(LcipGraph *graph, const LcipAnalysis *analysis, const LcipMapping *mapping,
@@ -98,7 +102,11 @@ void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, Lcip
  * slower. */
 const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, LcipLaneKind kind,
                                       const char *const *families);
-/** lcip_kernel_allowed: @families as in LcipPlanOptions. */
+/** lcip_ir_allows: @kernel may be chosen for nodes on a lane of @kind. @families as in
+ * LcipPlanOptions. */
+gboolean lcip_ir_allows(const LcipIr *ir, const LcipKernel *kernel, LcipLaneKind kind,
+                        const char *const *families);
+/** lcip_kernel_allowed: the same where nothing is known of the graph, and for pins. */
 gboolean lcip_kernel_allowed(const LcipKernel *kernel, LcipLaneKind kind,
                              const char *const *families);
 
