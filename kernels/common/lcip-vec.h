@@ -241,7 +241,11 @@ LCIP_INLINE vf v_exp_within(vf x) {
   const vf r2 = r * r;
   const vf q = (r * 8.3125e-3f + 4.1890330e-2f) * r2 + (r * 1.6667115e-1f + 4.9999230e-1f);
   const vf p = q * r2 + (r + 1.0f);
+#if defined(__AVX512F__) && LCIP_LANES == 16
+  return (vf)_mm512_scalef_ps((__m512)p, (__m512)k); /* 0 and infinity beyond the range */
+#else
   return (vf)((vu)p + ((vu)shifted << 23));
+#endif
 }
 
 /* Beyond +-87 the result stays at e^+-87; NaN comes through. */
@@ -268,7 +272,11 @@ LCIP_INLINE vf v_sigmoid(vf x) {
 
 /* x / (1 + e^-ax). As e^ax becomes 0, it is NaN at -infinity, as the product is. */
 LCIP_INLINE vf v_swish(vf x, float a) {
+#if defined(__AVX512F__) && LCIP_LANES == 16
+  return x / (1.0f + v_exp_within(v_max(v_set1(-87.0f), x * -a)));
+#else
   return x * v_sigmoid(a == 1.0f ? x : x * a);
+#endif
 }
 
 /* a x times (x + 3, between 0 and 6) */
