@@ -108,22 +108,25 @@ static void finish(const Row *row, gsize j, vf sums, int n) {
 
 /* ---- B stored n x k ---- */
 
-/* Dot products of @n_a rows of A with @n_b rows of B from @b on. */
+/* Dot products of @n_a rows of A with @n_b rows of B from @b on. Towards their ends the rows after
+ * these are fetched. */
 LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, gsize k, const int n_b,
                           float (*sums)[LCIP_LANES]) {
   vf sum[2][ROWS][PARTS] = {0};
   gsize p = 0;
-  for (; p + PARTS * LCIP_LANES <= k; p += PARTS * LCIP_LANES)
+  for (; p + PARTS * LCIP_LANES <= k; p += PARTS * LCIP_LANES) {
+    const float *fetch = b + FETCH_ELEMS + (p + FETCH_ELEMS < k ? 0 : (gsize)(n_b - 1) * k);
     LCIP_UNROLL
-  for (int part = 0; part < PARTS; part++) {
-    const gsize at = p + (gsize)part * LCIP_LANES;
-    LCIP_UNROLL
-    for (int j = 0; j < n_b; j++) {
-      const vf y = v_load(b + (gsize)j * k + at);
-      __builtin_prefetch(b + (gsize)j * k + at + FETCH_ELEMS, 0, 3);
+    for (int part = 0; part < PARTS; part++) {
+      const gsize at = p + (gsize)part * LCIP_LANES;
       LCIP_UNROLL
-      for (int i = 0; i < n_a; i++)
-        sum[i][j][part] += v_load(a[i].a + at) * y;
+      for (int j = 0; j < n_b; j++) {
+        const vf y = v_load(b + (gsize)j * k + at);
+        __builtin_prefetch(fetch + (gsize)j * k + at, 0, 3);
+        LCIP_UNROLL
+        for (int i = 0; i < n_a; i++)
+          sum[i][j][part] += v_load(a[i].a + at) * y;
+      }
     }
   }
   for (; p < k; p += LCIP_LANES) {
