@@ -45,6 +45,35 @@ static void test_removed_actors(void) {
   run_frames(graph, worker->address, 5);
 }
 
+/* Somebody looks at a scaling here of what a worker convolves: there it could not be seen. */
+static void test_kept_scaling(void) {
+  const LcipWorkerLimits limits = {0};
+  g_autoptr(Worker) worker = worker_start(&limits);
+  g_autoptr(LcipGraph) graph = make_graph(2);
+  g_autoptr(GHashTable) bindings = g_hash_table_new(g_str_hash, g_str_equal);
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_autoptr(GError) error = NULL;
+  const float two = 2;
+  const LcipTensorSpec scalar = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(0));
+  g_autoptr(LcipTensor) factor = lcip_tensor_new_from_data(&scalar, &two);
+  const LcipActor *conv = lcip_graph_actor(graph, lcip_graph_find_actor(graph, "conv_1"));
+  const int other = add_actor(graph, "Conv", "other", 2);
+  const int scaled = add_actor(graph, "Mul", "scaled", 2);
+  lcip_actor_set_constant(lcip_graph_actor(graph, other), 1, conv->constants[1], NULL);
+  lcip_actor_set_constant(lcip_graph_actor(graph, scaled), 1, factor, NULL);
+  connect_actors(graph, lcip_graph_find_actor(graph, "relu_0"), other);
+  connect_actors(graph, other, scaled);
+  lcip_mapping_assign(lcip_graph_find_mapping(graph, "split"), "other", "Desk");
+  g_hash_table_insert(bindings, (gpointer) "Desk", worker->address);
+  g_ptr_array_add(keep, (gpointer) "scaled");
+  const LcipPlanOptions options = {.mapping = "split", .bindings = bindings, .keep = keep};
+  g_autoptr(LcipPlan) plan = lcip_plan_new(graph, &options, NULL, NULL, &error);
+  g_assert_no_error(error);
+  g_assert_cmpint(lcip_plan_actor(plan, (guint)scaled)->step, >=, 0);
+  g_assert_cmpint(lcip_plan_actor(plan, (guint)scaled)->step, !=,
+                  lcip_plan_actor(plan, (guint)other)->step);
+}
+
 /* Half the bytes: close, and not the same. */
 static void test_f16(void) {
   const LcipWorkerLimits limits = {0};
@@ -197,6 +226,7 @@ int main(int argc, char **argv) {
   g_autofree char *home = lcip_test_make_home();
   g_test_add_func("/remote/same-bits", test_same_bits);
   g_test_add_func("/remote/removed-actors", test_removed_actors);
+  g_test_add_func("/remote/kept-scaling", test_kept_scaling);
   g_test_add_func("/remote/f16", test_f16);
   g_test_add_func("/remote/opencl", test_opencl);
   g_test_add_func("/remote/no-such-device", test_no_such_device);

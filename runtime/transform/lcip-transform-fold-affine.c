@@ -147,13 +147,20 @@ static gboolean apply(LcipIr *ir, int index, const Affine *affine) {
   return TRUE;
 }
 
+/* What a worker computes cannot be looked at. */
+static gboolean would_hide(const LcipIr *ir, const LcipIrNode *conv, const LcipIrNode *next) {
+  return lcip_ir_value(ir, lcip_ir_output(next, 0))->keep &&
+         ((LcipLane *)ir->graph->lanes->pdata[conv->lane])->kind == LCIP_LANE_REMOTE;
+}
+
 static gboolean fold_next(LcipIr *ir, int index) {
   LcipIrNode *node = lcip_ir_node(ir, index);
   const int value = lcip_ir_output(node, 0);
   const int next = lcip_ir_sole_reader(ir, value);
   if (next < 0 || lcip_ir_node(ir, next)->pin || lcip_ir_node(ir, next)->kind != LCIP_IR_OPERATOR ||
       !same_shape(ir, value, lcip_ir_output(lcip_ir_node(ir, next), 0)) ||
-      lcip_ir_value(ir, value)->spec.shape.rank != 4)
+      lcip_ir_value(ir, value)->spec.shape.rank != 4 ||
+      would_hide(ir, node, lcip_ir_node(ir, next)))
     return FALSE;
   Affine affine = {.channels = lcip_ir_value(ir, value)->spec.shape.dims[1]};
   const gboolean done =
