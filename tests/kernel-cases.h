@@ -499,4 +499,14 @@ static const KernelCase kernel_cases[] = {
     {"lcip.Reorder", "f:2x16x4x4", ""},
     {"lcip.Reorder", "f:1x17x1x9", ""},
     {"lcip.Reorder", "f:1x1x1x1", ""},
+    /* Winograd's other windows; data depend on the number of the case. */
+    {"Conv", "f:1x16x12x13 c:20x16x5x5 c:20", "pads=2 2 2 2", "Relu"},
+    {"Conv", "n:1x16x9x11 c:17x16x5x5 c:17", "pads=2 0 1 2"},
+    {"Conv", "f:2x17x6x7 c:33x17x5x5", "", "Add Relu"},
+    {"Conv", "f:1x16x9x17 c:24x16x1x7 c:24", "pads=0 3 0 3", "Relu"},
+    {"Conv", "n:2x17x5x9 c:40x17x1x7", "pads=0 2 0 1", "Sigmoid"},
+    {"Conv", "f:1x16x17x9 c:24x16x7x1 c:24", "pads=3 0 3 0", "Add Relu"},
+    {"Conv", "n:2x17x9x5 c:40x17x7x1", "pads=2 0 1 0"},
+    {"Conv", "f:1x18x5x9 c:40x18x1x3 c:40", "pads=0 1 0 1", "Add Relu"},
+    {"Conv", "n:2x16x9x6 c:17x16x3x1", "pads=1 0 1 0"},
 };

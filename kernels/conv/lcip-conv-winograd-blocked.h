@@ -1,14 +1,21 @@
 #pragma once
 
+/* Tiles of TILE_Y x TILE_X outputs of windows of TAPS_Y x TAPS_X; whoever includes this has defined
+ * these, and WINOGRAD_NAME, the kernel's. */
+enum {
+  SIDE_Y = TILE_Y + TAPS_Y - 1,
+  SIDE_X = TILE_X + TAPS_X - 1,
+  WINOGRAD_MAX_SIDE = 10,
+  WINOGRAD_MAX_TAPS = 7
+};
+
 #include "lcip-winograd-pack.h"
 #include "lcip-winograd-vec.h"
 #include "lcip-winograd.h"
 
 #include <math.h>
 
-/* The kernel for tiles of WINOGRAD_TILE x WINOGRAD_TILE outputs; whoever includes this has defined
- * it.
- *
+/*
  * Winograd convolution over channel-blocked tensors, in one of two ways with the same results.
  *
  * Fused: a chunk is a number of tiles small enough that their transformed input stays in the L2
@@ -26,7 +33,7 @@
 #define ROWS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of a micro-kernel */
 
-enum { TILE = WINOGRAD_TILE, SIDE = TILE + 2, CACHE_LINE_ELEMS = 16 };
+enum { CACHE_LINE_ELEMS = 16 };
 /* Staged: parts of the tiles that are chunks of their own, for each block or group. */
 enum { STAGE_PARTS = 2 };
 /* Staged: from the tile that is transformed to the one that is fetched meanwhile. */
@@ -35,6 +42,7 @@ enum { TILES_AHEAD = 2 };
 enum { MIN_CHANNELS = 16 };
 
 static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, ROWS, V_CHANNELS};
+static const LcipWinogradTile tile_shape = {TILE_Y, TILE_X, TAPS_Y, TAPS_X};
 
 /* ---- support and preparation ---- */
 
@@ -54,7 +62,7 @@ static gboolean pays(const LcipStep *step, const char **reason) {
 }
 
 static double estimate(const LcipStep *step) {
-  return lcip_winograd_estimate(step, &isa, WINOGRAD_TILE);
+  return lcip_winograd_estimate(step, &isa, tile_shape);
 }
 
 static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const char **reason) {
@@ -68,7 +76,7 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
     *reason = "its weights must be constants";
     return FALSE;
   }
-  if (!lcip_winograd_fits(step, reason) || !pays(step, reason) ||
+  if (!lcip_winograd_fits(step, tile_shape, reason) || !pays(step, reason) ||
       !lcip_tail_init(&tail, step, reason))
     return FALSE;
   lcip_formats_dense(step, formats);
@@ -79,7 +87,7 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
 }
 
 static gboolean plan_init(LcipWinograd *plan, const LcipStep *step, GError **error) {
-  return lcip_winograd_init(plan, step, &step->inputs[0].shape, &isa, WINOGRAD_TILE, error);
+  return lcip_winograd_init(plan, step, &step->inputs[0].shape, &isa, tile_shape, error);
 }
 
 static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
@@ -156,34 +164,34 @@ typedef struct {
 static Place place_of(const LcipWinograd *p, gint64 index) {
   const gint64 per_image = p->tile_rows * p->tile_cols;
   const gint64 rest = index % per_image;
-  return (Place){index / per_image, rest / p->tile_cols * p->m, rest % p->tile_cols * p->m};
+  return (Place){index / per_image, rest / p->tile_cols * TILE_Y, rest % p->tile_cols * TILE_X};
 }
 
 /* One vector of channels of one tile, rows of pixels @row apart -> frequencies @stride apart. What
  * the next tile of the row reads anew is fetched meanwhile, and what lies @ahead of each result. */
 LCIP_INLINE void input_body(const float *x, gsize row, float *out, gsize stride,
                             const gsize ahead) {
-  vf half[SIDE][SIDE];
+  vf half[SIDE_Y][SIDE_X];
   LCIP_UNROLL
-  for (int c = 0; c < SIDE; c++) {
+  for (int c = 0; c < SIDE_X; c++) {
     const float *from = x + c * LCIP_BLOCK;
-    vf column[SIDE];
+    vf column[SIDE_Y];
     LCIP_UNROLL
-    for (int r = 0; r < SIDE; r++, from += row) {
+    for (int r = 0; r < SIDE_Y; r++, from += row) {
       column[r] = v_load(from);
-      if (c >= SIDE - TILE)
-        __builtin_prefetch(from + TILE * LCIP_BLOCK, 0, 3);
+      if (c >= SIDE_X - TILE_X)
+        __builtin_prefetch(from + TILE_X * LCIP_BLOCK, 0, 3);
     }
-    winograd_input(TILE, column);
+    winograd_input(SIDE_Y, column);
     LCIP_UNROLL
-    for (int r = 0; r < SIDE; r++)
+    for (int r = 0; r < SIDE_Y; r++)
       half[r][c] = column[r];
   }
   LCIP_UNROLL
-  for (int r = 0; r < SIDE; r++) {
-    winograd_input(TILE, half[r]);
+  for (int r = 0; r < SIDE_Y; r++) {
+    winograd_input(SIDE_X, half[r]);
     LCIP_UNROLL
-    for (int c = 0; c < SIDE; c++, out += stride) {
+    for (int c = 0; c < SIDE_X; c++, out += stride) {
       v_store(out, half[r][c]);
       if (ahead > 0)
         __builtin_prefetch(out + ahead, 1, 3);
@@ -205,8 +213,8 @@ static G_NO_INLINE void transform_input_staged(const float *x, gsize row, float 
 /* A tile at the edge: its blocks of input with zeros around the image. */
 static void copy_patch(const LcipWinograd *p, const float *plane, gint64 y, gint64 x,
                        float *patch) {
-  for (gint64 r = y; r < y + p->side; r++)
-    for (gint64 c = x; c < x + p->side; c++, patch += LCIP_BLOCK) {
+  for (gint64 r = y; r < y + SIDE_Y; r++)
+    for (gint64 c = x; c < x + SIDE_X; c++, patch += LCIP_BLOCK) {
       if (r >= 0 && r < p->h && c >= 0 && c < p->w)
         memcpy(patch, plane + (r * p->w + c) * LCIP_BLOCK, LCIP_BLOCK * sizeof(float));
       else
@@ -217,10 +225,10 @@ static void copy_patch(const LcipWinograd *p, const float *plane, gint64 y, gint
 static void transform_block(const Conv *conv, Place at, const float *plane, float *out) {
   const LcipWinograd *p = &conv->plan;
   const gint64 y = at.y - p->pad_y, x = at.x - p->pad_x;
-  float patch[SIDE * SIDE * LCIP_BLOCK];
+  float patch[SIDE_Y * SIDE_X * LCIP_BLOCK];
   const float *from = patch;
-  gsize row = SIDE * LCIP_BLOCK;
-  if (y >= 0 && x >= 0 && y + SIDE <= p->h && x + SIDE <= p->w) {
+  gsize row = SIDE_X * LCIP_BLOCK;
+  if (y >= 0 && x >= 0 && y + SIDE_Y <= p->h && x + SIDE_X <= p->w) {
     from = plane + (y * p->w + x) * LCIP_BLOCK;
     row = (gsize)(p->w * LCIP_BLOCK);
   } else {
@@ -369,54 +377,54 @@ static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 
 }
 
 /* Results of one vector of one tile from products @stride apart; those @ahead are fetched. */
-LCIP_INLINE void output_body(const float *products, gsize stride, vf bias, vf y[TILE][TILE],
+LCIP_INLINE void output_body(const float *products, gsize stride, vf bias, vf y[TILE_Y][TILE_X],
                              const gsize ahead) {
-  vf half[SIDE][TILE];
+  vf half[SIDE_Y][TILE_X];
   LCIP_UNROLL
-  for (int r = 0; r < SIDE; r++) {
-    vf row[SIDE];
+  for (int r = 0; r < SIDE_Y; r++) {
+    vf row[SIDE_X];
     LCIP_UNROLL
-    for (int c = 0; c < SIDE; c++, products += stride) {
+    for (int c = 0; c < SIDE_X; c++, products += stride) {
       row[c] = v_load(products);
       if (ahead > 0)
         __builtin_prefetch(products + ahead, 0, 3);
     }
-    winograd_output(TILE, row, half[r]);
+    winograd_output(SIDE_X, TILE_X, row, half[r]);
   }
   LCIP_UNROLL
-  for (int c = 0; c < TILE; c++) {
-    vf column[SIDE], out[TILE];
+  for (int c = 0; c < TILE_X; c++) {
+    vf column[SIDE_Y], out[TILE_Y];
     LCIP_UNROLL
-    for (int r = 0; r < SIDE; r++)
+    for (int r = 0; r < SIDE_Y; r++)
       column[r] = half[r][c];
-    winograd_output(TILE, column, out);
+    winograd_output(SIDE_Y, TILE_Y, column, out);
     LCIP_UNROLL
-    for (int r = 0; r < TILE; r++)
+    for (int r = 0; r < TILE_Y; r++)
       y[r][c] = out[r] + bias;
   }
 }
 
 /* Not inlined as transform_input(). */
 static G_NO_INLINE void transform_output(const float *products, gsize stride, vf bias,
-                                         vf y[TILE][TILE]) {
+                                         vf y[TILE_Y][TILE_X]) {
   output_body(products, stride, bias, y, 0);
 }
 
 static G_NO_INLINE void transform_output_staged(const float *products, gsize stride, vf bias,
-                                                vf y[TILE][TILE]) {
+                                                vf y[TILE_Y][TILE_X]) {
   output_body(products, stride, bias, y, TILES_AHEAD * LCIP_LANES);
 }
 
 /* A sum with NaN or an infinity is none of the numbers whose product with 0 is 0, nor is one that
  * overflows; the latter costs time only. Columns are summed apart, so that additions need not wait.
  */
-LCIP_INLINE gboolean all_finite(vf y[TILE][TILE]) {
+LCIP_INLINE gboolean all_finite(vf y[TILE_Y][TILE_X]) {
   vf sum = v_set1(0.0f);
   LCIP_UNROLL
-  for (int c = 0; c < TILE; c++) {
+  for (int c = 0; c < TILE_X; c++) {
     vf column = y[0][c];
     LCIP_UNROLL
-    for (int r = 1; r < TILE; r++)
+    for (int r = 1; r < TILE_Y; r++)
       column += y[r][c];
     sum += column;
   }
@@ -427,13 +435,13 @@ LCIP_INLINE gboolean all_finite(vf y[TILE][TILE]) {
 static float convolve_one(const Conv *conv, gint64 n, gint64 oc, gint64 y, gint64 x) {
   const LcipWinograd *p = &conv->plan;
   const float *in = conv->call->inputs[0].data;
-  const float *w =
-      (const float *)lcip_tensor_get_data(conv->call->step->constants[1]) + oc * p->c * 9;
+  const float *w = (const float *)lcip_tensor_get_data(conv->call->step->constants[1]) +
+                   oc * p->c * TAPS_Y * TAPS_X;
   float sum = conv->biases[oc];
-  for (gint64 c = 0; c < p->c; c++, w += 9) {
+  for (gint64 c = 0; c < p->c; c++, w += TAPS_Y * TAPS_X) {
     const float *plane = in + (n * p->blocks + c / LCIP_BLOCK) * p->h * p->w * LCIP_BLOCK;
-    for (int k = 0; k < 9; k++) {
-      const gint64 iy = y - p->pad_y + k / 3, ix = x - p->pad_x + k % 3;
+    for (int k = 0; k < TAPS_Y * TAPS_X; k++) {
+      const gint64 iy = y - p->pad_y + k / TAPS_X, ix = x - p->pad_x + k % TAPS_X;
       if (iy >= 0 && iy < p->h && ix >= 0 && ix < p->w)
         sum += w[k] * plane[(iy * p->w + ix) * LCIP_BLOCK + c % LCIP_BLOCK];
     }
@@ -444,7 +452,7 @@ static float convolve_one(const Conv *conv, gint64 n, gint64 oc, gint64 y, gint6
 /* NaN and infinities would spread over the tile that they are in: it is computed by the definition,
  * from the weights as the model has them. */
 static void convolve_tile(const Conv *conv, Place at, gint64 vec, int rows, int cols,
-                          vf y[TILE][TILE]) {
+                          vf y[TILE_Y][TILE_X]) {
   for (int r = 0; r < rows; r++)
     for (int c = 0; c < cols; c++)
       for (int lane = 0; lane < LCIP_LANES && vec * LCIP_LANES + lane < conv->plan.oc; lane++)
@@ -452,11 +460,11 @@ static void convolve_tile(const Conv *conv, Place at, gint64 vec, int rows, int 
 }
 
 /* The largest of each 2x2 outputs, in place, in MaxPool's order. */
-LCIP_INLINE void pool_tile(vf y[TILE][TILE]) {
+LCIP_INLINE void pool_tile(vf y[TILE_Y][TILE_X]) {
   LCIP_UNROLL
-  for (int r = 0; r < TILE / 2; r++)
+  for (int r = 0; r < TILE_Y / 2; r++)
     LCIP_UNROLL
-  for (int c = 0; c < TILE / 2; c++) {
+  for (int c = 0; c < TILE_X / 2; c++) {
     vf value = v_larger(y[2 * r][2 * c + 1], y[2 * r][2 * c]);
     value = v_larger(y[2 * r + 1][2 * c], value);
     y[r][c] = v_larger(y[2 * r + 1][2 * c + 1], value);
@@ -466,8 +474,9 @@ LCIP_INLINE void pool_tile(vf y[TILE][TILE]) {
 /* Stores @rows x @cols of a tile, the first pixel at element @first, with its epilogues: in
  * registers where they are @simple, else one by one. The next tile's pixels are fetched meanwhile.
  * @mask: channels that there are. */
-LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE][TILE], const int rows, const int cols,
-                              gsize first, vi mask, const gboolean simple, const gboolean add) {
+LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE_Y][TILE_X], const int rows,
+                              const int cols, gsize first, vi mask, const gboolean simple,
+                              const gboolean add) {
   const LcipTail *tail = &conv->tail;
   const gsize row = (gsize)(conv->ow * LCIP_BLOCK);
   float *out = conv->call->outputs[0].data;
@@ -489,9 +498,9 @@ static void store_tile(const Conv *conv, Place at, gint64 vec, const float *prod
   const gint64 pixel = (block * conv->oh + at.y / conv->pool) * conv->ow + at.x / conv->pool;
   const gsize first = (gsize)(pixel * LCIP_BLOCK + vec % LCIP_BLOCK_VECS * LCIP_LANES);
   const vi mask = v_lanes_below((int)CLAMP(p->oc - vec * LCIP_LANES, 0, LCIP_LANES));
-  int rows = (int)MIN(TILE, p->oh - at.y), cols = (int)MIN(TILE, p->ow - at.x);
+  int rows = (int)MIN(TILE_Y, p->oh - at.y), cols = (int)MIN(TILE_X, p->ow - at.x);
   const vf bias = v_load(conv->biases + vec * LCIP_LANES);
-  vf y[TILE][TILE];
+  vf y[TILE_Y][TILE_X];
   if (conv->staged)
     transform_output_staged(products, conv->product_stride, bias, y);
   else
@@ -507,10 +516,10 @@ static void store_tile(const Conv *conv, Place at, gint64 vec, const float *prod
     store_pixels(conv, y, rows, cols, first, mask, FALSE, FALSE);
   else if (conv->tail.side_input >= 0)
     store_pixels(conv, y, rows, cols, first, mask, TRUE, TRUE);
-  else if (cols == TILE)
-    store_pixels(conv, y, rows, TILE, first, mask, TRUE, FALSE);
-  else if (cols == TILE / 2)
-    store_pixels(conv, y, rows, TILE / 2, first, mask, TRUE, FALSE);
+  else if (cols == TILE_X)
+    store_pixels(conv, y, rows, TILE_X, first, mask, TRUE, FALSE);
+  else if (cols == TILE_X / 2)
+    store_pixels(conv, y, rows, TILE_X / 2, first, mask, TRUE, FALSE);
   else
     store_pixels(conv, y, rows, cols, first, mask, TRUE, FALSE);
 }
@@ -606,7 +615,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Conv conv = {.call = call};
   LcipWinograd *p = &conv.plan, planned;
   if (!plan_init(&planned, call->step, error) ||
-      !lcip_winograd_init(p, call->step, &call->inputs[0].shape, &isa, planned.m, error))
+      !lcip_winograd_init(p, call->step, &call->inputs[0].shape, &isa, tile_shape, error))
     return FALSE;
   const char *reason = NULL;
   if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
@@ -630,16 +639,17 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   return TRUE;
 }
 
-#define WINOGRAD_KERNEL(tile) WINOGRAD_KERNEL_OF(tile)
-#define WINOGRAD_KERNEL_OF(tile) LCIP_ISA_KERNEL(conv_winograd##tile##_blocked)
-#define WINOGRAD_NAME(tile) WINOGRAD_NAME_OF(tile)
-#define WINOGRAD_NAME_OF(tile) LCIP_ISA_NAME("conv-winograd" #tile "-blocked")
+#ifdef WINOGRAD_POOLS
+#define WINOGRAD_OPERATORS "Conv", "lcip.ConvMaxPool", NULL
+#else
+#define WINOGRAD_OPERATORS "Conv", NULL
+#endif
 
-const LcipKernel WINOGRAD_KERNEL(WINOGRAD_TILE) = {
-    .name = WINOGRAD_NAME(WINOGRAD_TILE),
+const LcipKernel WINOGRAD_KERNEL = {
+    .name = LCIP_ISA_NAME(WINOGRAD_NAME),
     .family = "blocked",
     .device = LCIP_DEVICE_CPU,
-    .operators = (const char *const[]){"Conv", "lcip.ConvMaxPool", NULL},
+    .operators = (const char *const[]){WINOGRAD_OPERATORS},
     .needs = LCIP_ISA_NEEDS,
     .numerics = LCIP_NUMERICS_WINOGRAD,
     .tolerance = 1e-3f,

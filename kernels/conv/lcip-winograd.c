@@ -7,11 +7,11 @@ enum { CACHE_LINE_ELEMS = 16 };
 #define INPUT_BUDGET_ELEMS (192 * 1024)
 
 /* Estimated time in multiply-adds of one vector (which a core starts once a cycle, or twice).
- * Transforming one vector of one tile, there and back, measured: */
+ * Transforming as many vectors along one axis, measured. */
 static const struct {
-  int m;
+  int side;
   double input, output;
-} tile_costs[] = {{2, 50, 45}, {4, 140, 130}, {6, 380, 420}};
+} axis_costs[] = {{1, 2, 2}, {4, 6.25, 7.5}, {6, 11.7, 13}, {8, 23.75, 30}, {10, 35, 40}};
 /* Below this many multiply-adds for a pair of weight vectors the loads of these take longer. */
 static const double MIN_PAIR_COST = 8;
 /* A pair's own loads and loop. */
@@ -32,12 +32,24 @@ static gint64 divide_up(gint64 a, gint64 b) {
   return (a + b - 1) / b;
 }
 
-gboolean lcip_winograd_fits(const LcipStep *step, const char **reason) {
+/* One tile for each window that there are kernels for. */
+static const LcipWinogradTile windows[] = {{2, 2, 3, 3}, {4, 4, 5, 5}, {1, 4, 1, 3},
+                                           {4, 1, 3, 1}, {1, 4, 1, 7}, {4, 1, 7, 1}};
+
+static int side_rows(LcipWinogradTile tile) {
+  return tile.rows + tile.kernel_rows - 1;
+}
+
+static int side_cols(LcipWinogradTile tile) {
+  return tile.cols + tile.kernel_cols - 1;
+}
+
+gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const char **reason) {
   LcipPlaneWindow win;
   const LcipShape *in = &step->inputs[0].shape, *weights = &step->inputs[1].shape;
-  if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, NULL) || win.kernel[0] != 3 ||
-      win.kernel[1] != 3) {
-    *reason = "it takes windows of 3x3 only";
+  if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, NULL) ||
+      win.kernel[0] != tile.kernel_rows || win.kernel[1] != tile.kernel_cols) {
+    *reason = "it is for windows of another size";
     return FALSE;
   }
   for (guint i = 0; i < 2; i++)
@@ -50,19 +62,18 @@ gboolean lcip_winograd_fits(const LcipStep *step, const char **reason) {
   return in->dims[1] == weights->dims[1];
 }
 
-static void set_tile(LcipWinograd *p, const LcipWinogradIsa *isa, int m) {
-  p->m = m;
-  p->side = m + 2;
-  p->freqs = p->side * p->side;
-  p->tile_rows = divide_up(p->oh, m);
-  p->tile_cols = divide_up(p->ow, m);
+static void set_tile(LcipWinograd *p, const LcipWinogradIsa *isa, LcipWinogradTile tile) {
+  p->tile = tile;
+  p->freqs = side_rows(tile) * side_cols(tile);
+  p->tile_rows = divide_up(p->oh, tile.rows);
+  p->tile_cols = divide_up(p->ow, tile.cols);
   p->tiles = p->n * p->tile_rows * p->tile_cols;
   const gint64 fit = INPUT_BUDGET_ELEMS / (p->freqs * p->blocks * isa->block);
   p->max_tiles = CLAMP(fit, isa->rows, 4 * isa->rows);
 }
 
 gboolean lcip_winograd_init(LcipWinograd *p, const LcipStep *step, const LcipShape *in,
-                            const LcipWinogradIsa *isa, int m, GError **error) {
+                            const LcipWinogradIsa *isa, LcipWinogradTile tile, GError **error) {
   const gint64 oc = step->inputs[1].shape.dims[0];
   LcipPlaneWindow win;
   if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, error))
@@ -72,34 +83,51 @@ gboolean lcip_winograd_init(LcipWinograd *p, const LcipStep *step, const LcipSha
                       .h = in->dims[2],
                       .w = in->dims[3],
                       .oc = oc,
-                      .oh = in->dims[2] + win.pad_begin[0] + win.pad_end[0] - 2,
-                      .ow = in->dims[3] + win.pad_begin[1] + win.pad_end[1] - 2,
+                      .oh = in->dims[2] + win.pad_begin[0] + win.pad_end[0] - tile.kernel_rows + 1,
+                      .ow = in->dims[3] + win.pad_begin[1] + win.pad_end[1] - tile.kernel_cols + 1,
                       .pad_y = win.pad_begin[0],
                       .pad_x = win.pad_begin[1],
                       .blocks = divide_up(in->dims[1], isa->block)};
   p->vecs = divide_up(oc, isa->block) * (isa->block / isa->lanes);
   p->groups = divide_up(p->vecs, 2);
   p->packed_c = divide_up(p->c, isa->channels) * isa->channels;
-  set_tile(p, isa, m);
+  set_tile(p, isa, tile);
   return TRUE;
 }
 
 /* ---- estimates ---- */
 
+static guint axis_at(int side) {
+  guint i = 0;
+  while (axis_costs[i].side < side)
+    i++;
+  return i;
+}
+
+/* One vector of a tile: down all columns of inputs, then across all rows. */
+static double input_cost(LcipWinogradTile tile) {
+  const int rows = side_rows(tile), cols = side_cols(tile);
+  return cols * axis_costs[axis_at(rows)].input + rows * axis_costs[axis_at(cols)].input;
+}
+
+/* Across all rows of products, then down the columns of outputs. */
+static double output_cost(LcipWinogradTile tile) {
+  const int rows = side_rows(tile), cols = side_cols(tile);
+  return rows * axis_costs[axis_at(cols)].output + tile.cols * axis_costs[axis_at(rows)].output;
+}
+
 /* Multiplying @tiles with one group of output vectors, all frequencies; and back. */
-static double group_cost(const LcipWinograd *p, const LcipWinogradIsa *isa, gint64 tiles,
-                         double output_cost) {
+static double group_cost(const LcipWinograd *p, const LcipWinogradIsa *isa, gint64 tiles) {
   const double parts = (double)divide_up(tiles, isa->rows);
   const double pair = MAX(2.0 * (double)tiles, MIN_PAIR_COST * parts) + PAIR_COST * parts;
-  return (double)(p->freqs * p->c) * pair + 2.0 * output_cost * (double)tiles;
+  return (double)(p->freqs * p->c) * pair + 2.0 * output_cost(p->tile) * (double)tiles;
 }
 
 static double chunk_cost(const LcipWinograd *p, const LcipWinogradIsa *isa, gint64 tiles,
                          gint64 groups) {
-  const guint i = (guint)(p->m / 2 - 1);
   const double vecs = (double)(p->blocks * (isa->block / isa->lanes));
-  return CHUNK_COST + vecs * tile_costs[i].input * (double)tiles +
-         (double)groups * group_cost(p, isa, tiles, tile_costs[i].output);
+  return CHUNK_COST + vecs * input_cost(p->tile) * (double)tiles +
+         (double)groups * group_cost(p, isa, tiles);
 }
 
 LcipWinogradSplit lcip_winograd_split(const LcipWinograd *p, const LcipWinogradIsa *isa,
@@ -143,17 +171,19 @@ static double winograd_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
 }
 
 static double direct_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
-  const double products = 9.0 * (double)(p->c * p->vecs * p->n * p->oh * p->ow);
+  const double taps = p->tile.kernel_rows * p->tile.kernel_cols;
+  const double products = taps * (double)(p->c * p->vecs * p->n * p->oh * p->ow);
   return overlapped(products * (1 + PAIR_COST / (2.0 * isa->rows)),
-                    4.0 * 9.0 * (double)(p->c * p->oc) / MEMORY_BYTES_PER_COST);
+                    4.0 * taps * (double)(p->c * p->oc) / MEMORY_BYTES_PER_COST);
 }
 
-double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa, int m) {
+double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa,
+                              LcipWinogradTile tile) {
   LcipWinograd p;
-  if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, m, NULL))
+  if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, tile, NULL))
     return G_MAXDOUBLE;
   double cost = winograd_cost(&p, isa);
-  for (; m > 0; m -= 2)
+  for (int side = MAX(side_rows(tile), side_cols(tile)); side > 2; side -= 2)
     cost /= LEAST_GAIN;
   return cost;
 }
@@ -161,10 +191,11 @@ double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa, 
 double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa *isa) {
   const char *reason;
   LcipWinograd p;
-  if (!lcip_winograd_fits(step, &reason) ||
-      !lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, 2, NULL))
-    return 0;
-  return direct_cost(&p, isa);
+  for (guint i = 0; i < G_N_ELEMENTS(windows); i++)
+    if (lcip_winograd_fits(step, windows[i], &reason) &&
+        lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, windows[i], NULL))
+      return direct_cost(&p, isa);
+  return 0;
 }
 
 /* ---- memory ---- */

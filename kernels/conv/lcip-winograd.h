@@ -3,12 +3,17 @@
 #include "lcip-blocked.h"
 
 /* What Winograd convolution needs and what needs no vectors; compiled once, for the baseline
- * processor. F(m,3) computes m x m outputs of a 3x3 convolution from (m + 2) x (m + 2) inputs with
- * as many products (A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015). */
+ * processor. F(m,r) computes m outputs of a window of r along one axis from m + r - 1 inputs with
+ * as many products; along both axes they nest (A. Lavin, S. Gray: Fast Algorithms for Convolutional
+ * Neural Networks, 2015). The input's transform depends on m + r - 1 alone. */
 
 G_BEGIN_DECLS
 
-enum { LCIP_WINOGRAD_MAX_TILE = 6, LCIP_WINOGRAD_MAX_SIDE = LCIP_WINOGRAD_MAX_TILE + 2 };
+/** LcipWinogradTile: F(@rows, @kernel_rows) down and F(@cols, @kernel_cols) across: outputs of a
+ * tile and the window. */
+typedef struct {
+  int rows, cols, kernel_rows, kernel_cols;
+} LcipWinogradTile;
 
 /** LcipWinogradIsa: @block: channels of a block of the format; @lanes: floats of a vector; @rows:
  * most tiles of the multiply micro-kernel, which computes two vectors of channels for each;
@@ -17,13 +22,14 @@ typedef struct {
   int block, lanes, rows, channels;
 } LcipWinogradIsa;
 
-/** LcipWinograd: shapes of one convolution. @m, @side: outputs and inputs of a tile along one axis;
- * @freqs: side * side. @blocks: input blocks; @vecs: output vectors; @groups: pairs of these.
+/** LcipWinograd: shapes of one convolution. @freqs: products of a tile, as many as it has inputs.
+ * @blocks: input blocks; @vecs: output vectors; @groups: pairs of these.
  * @packed_c: input channels of the weights, @c in whole reads. @tiles: of all images. @max_tiles:
  * the most that a chunk has; the scratch is laid out for it. */
 typedef struct {
   gint64 n, c, h, w, oc, oh, ow, pad_y, pad_x;
-  int m, side, freqs;
+  LcipWinogradTile tile;
+  int freqs;
   gint64 blocks, vecs, groups, packed_c;
   gint64 tile_rows, tile_cols, tiles, max_tiles;
 } LcipWinograd;
@@ -34,16 +40,16 @@ typedef struct {
   gint64 tiles, tile_chunks, groups, group_chunks;
 } LcipWinogradSplit;
 
-/** lcip_winograd_init: for an input of shape @in of a convolution that lcip_winograd_fits(); @m is
- * 2, 4 or 6. */
+/** lcip_winograd_init: for an input of shape @in of a convolution that lcip_winograd_fits(). */
 gboolean lcip_winograd_init(LcipWinograd *winograd, const LcipStep *step, const LcipShape *in,
-                            const LcipWinogradIsa *isa, int m, GError **error);
-/** lcip_winograd_fits: window 3x3, stride 1, dilation 1, one group; else FALSE with @reason. */
-gboolean lcip_winograd_fits(const LcipStep *step, const char **reason);
-/** lcip_winograd_estimate: for an LcipKernel's estimate(), the planned shapes of @step, that fits,
- * and tiles of @m x @m outputs. lcip_winograd_direct_estimate: of direct convolution with the same
- * windows; 0 for steps that no Winograd convolution fits. */
-double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa, int m);
+                            const LcipWinogradIsa *isa, LcipWinogradTile tile, GError **error);
+/** lcip_winograd_fits: @tile's window, stride 1, dilation 1, one group; else FALSE with @reason. */
+gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const char **reason);
+/** lcip_winograd_estimate: for an LcipKernel's estimate(), the planned shapes of @step, that fits.
+ * lcip_winograd_direct_estimate: of direct convolution with the same windows; 0 for steps that no
+ * Winograd convolution fits. */
+double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa,
+                              LcipWinogradTile tile);
 double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa *isa);
 /** lcip_winograd_split: the split for @workers; results do not depend on it. */
 LcipWinogradSplit lcip_winograd_split(const LcipWinograd *winograd, const LcipWinogradIsa *isa,
