@@ -43,14 +43,14 @@ typedef struct {
 
 /* @g: windows of a group's output channels; @out: their frequencies. */
 static void winograd_transform(const WinogradMatrices *matrices,
-                               const double g[TAPS_Y * TAPS_X][WINOGRAD_WIDTH],
+                               const float g[TAPS_Y * TAPS_X][WINOGRAD_WIDTH],
                                float (*out)[WINOGRAD_WIDTH]) {
   double half[SIDE_Y][TAPS_X][WINOGRAD_WIDTH] = {0};
   for (int r = 0; r < SIDE_Y; r++)
     for (int c = 0; c < TAPS_X; c++)
       for (int k = 0; k < TAPS_Y; k++)
         for (int lane = 0; lane < WINOGRAD_WIDTH; lane++)
-          half[r][c][lane] += matrices->y[r][k] * g[k * TAPS_X + c][lane];
+          half[r][c][lane] += matrices->y[r][k] * (double)g[k * TAPS_X + c][lane];
   for (int r = 0; r < SIDE_Y; r++)
     for (int c = 0; c < SIDE_X; c++) {
       double sum[WINOGRAD_WIDTH] = {0};
@@ -62,30 +62,42 @@ static void winograd_transform(const WinogradMatrices *matrices,
     }
 }
 
-/* By way of small buffers: frequencies lie so far apart, often by a power of two, that writing to
- * all of them in turn would miss the caches each time. */
-static void winograd_pack_channel(const LcipWinograd *p, const WinogradMatrices *matrices,
-                                  const float *weights, gint64 first, gint64 c, gint64 width,
-                                  float *packed) {
-  double windows[TAPS_Y * TAPS_X][WINOGRAD_WIDTH] = {0};
-  float freqs[SIDE_Y * SIDE_X][WINOGRAD_WIDTH];
-  for (gint64 lane = 0; lane < MIN(width, p->oc - first); lane++)
-    for (int i = 0; i < TAPS_Y * TAPS_X; i++)
-      windows[i][lane] = (double)weights[((first + lane) * p->c + c) * TAPS_Y * TAPS_X + i];
-  winograd_transform(matrices, windows, freqs);
-  for (int freq = 0; freq < p->freqs; freq++)
-    memcpy(packed + (freq * p->packed_c + c) * width, freqs[freq], (gsize)width * sizeof(float));
+enum { PACK_CHANNELS = 8 };
+
+/* Windows of a group's output channels from @first on and @n input channels from @c on: each output
+ * channel's lie one behind the other, far from the next one's. */
+static void winograd_gather(const LcipWinograd *p, const float *weights, gint64 first, gint64 c,
+                            gint64 n, float windows[][TAPS_Y * TAPS_X][WINOGRAD_WIDTH]) {
+  if (p->oc - first < WINOGRAD_WIDTH)
+    memset(windows, 0, (gsize)n * sizeof *windows);
+  for (gint64 lane = 0; lane < MIN(WINOGRAD_WIDTH, p->oc - first); lane++) {
+    const float *from = weights + ((first + lane) * p->c + c) * TAPS_Y * TAPS_X;
+    for (gint64 k = 0; k < n; k++)
+      for (int i = 0; i < TAPS_Y * TAPS_X; i++)
+        windows[k][i][lane] = *from++;
+  }
 }
 
-/* OIHW @weights -> [group][freq][input channel][output channel in group]. */
+/* OIHW @weights -> [group][freq][input channel][output channel in group]. By way of small buffers:
+ * frequencies lie so far apart, often by a power of two, that writing to all of them in turn would
+ * miss the caches each time. */
 static void winograd_pack(const LcipWinograd *p, const float *weights, float *packed) {
+  float windows[PACK_CHANNELS][TAPS_Y * TAPS_X][WINOGRAD_WIDTH];
+  float freqs[SIDE_Y * SIDE_X][WINOGRAD_WIDTH];
   WinogradMatrices matrices;
   winograd_matrix(SIDE_Y, TAPS_Y, matrices.y);
   winograd_matrix(SIDE_X, TAPS_X, matrices.x);
   for (gint64 group = 0; group < p->groups; group++) {
     const gint64 width = MIN(2, p->vecs - 2 * group) * LCIP_LANES;
-    for (gint64 c = 0; c < p->c; c++)
-      winograd_pack_channel(p, &matrices, weights, group * WINOGRAD_WIDTH, c, width, packed);
+    for (gint64 c = 0; c < p->c; c++) {
+      if (c % PACK_CHANNELS == 0)
+        winograd_gather(p, weights, group * WINOGRAD_WIDTH, c, MIN(PACK_CHANNELS, p->c - c),
+                        windows);
+      winograd_transform(&matrices, windows[c % PACK_CHANNELS], freqs);
+      for (int freq = 0; freq < p->freqs; freq++)
+        memcpy(packed + (freq * p->packed_c + c) * width, freqs[freq],
+               (gsize)width * sizeof(float));
+    }
     packed += p->freqs * p->packed_c * width;
   }
 }
