@@ -509,4 +509,11 @@ static const KernelCase kernel_cases[] = {
     {"Conv", "n:2x17x9x5 c:40x17x7x1", "pads=2 0 1 0"},
     {"Conv", "f:1x18x5x9 c:40x18x1x3 c:40", "pads=0 1 0 1", "Add Relu"},
     {"Conv", "n:2x16x9x6 c:17x16x3x1", "pads=1 0 1 0"},
+    {"Conv", "f:1x16x9x11 c:20x16x4x4 c:20", "pads=2 1 1 2", "Relu"},
+    {"Conv", "n:2x17x7x6 c:17x17x4x4", "pads=0 1 2 3"},
+    {"Conv", "f:1x3x23x26 c:20x3x7x7 c:20", "pads=3 3 3 3;strides=2 2", "Relu"},
+    {"Conv", "n:2x3x24x25 c:17x3x7x7 c:17", "pads=2 3 1 0;strides=2 2", "Add Sigmoid"},
+    {"Conv", "n:1x3x43x40 c:24x3x11x11", "pads=2 2 2 2;strides=4 4"},
+    {"Conv", "f:2x3x25x28 c:24x3x5x5 c:24", "pads=1 1 2 2;strides=2 2", "Relu"},
+    {"Conv", "n:1x4x13x12 c:16x4x6x6", "pads=2 2 2 2;strides=2 2"},
 };

@@ -654,8 +654,9 @@ static const struct {
 } winograd_kernels[] = {
     {"conv-winograd2-blocked-", 8e-6},     {"conv-winograd4-blocked-", 8e-5},
     {"conv-winograd6-blocked-", 2e-4},     {"conv-winograd4-5x5-blocked-", 2e-4},
-    {"conv-winograd4-1x3-blocked-", 2e-5}, {"conv-winograd4-3x1-blocked-", 2e-5},
-    {"conv-winograd4-1x7-blocked-", 2e-4}, {"conv-winograd4-7x1-blocked-", 2e-4}};
+    {"conv-winograd5-4x4-blocked-", 2e-4}, {"conv-winograd4-1x3-blocked-", 2e-5},
+    {"conv-winograd4-3x1-blocked-", 2e-5}, {"conv-winograd4-1x7-blocked-", 2e-4},
+    {"conv-winograd4-7x1-blocked-", 2e-4}};
 
 static guint winograd_kernel(const LcipKernel *kernel) {
   for (guint i = 0; i < G_N_ELEMENTS(winograd_kernels); i++)
@@ -691,6 +692,7 @@ static void test_winograd_precision(void) {
                                      {"Conv", "f:1x256x27x28 c:160x256x3x3", "pads=1 1 1 1"},
                                      {"Conv", "f:1x64x27x27 c:192x64x5x5", "pads=2 2 2 2"},
                                      {"Conv", "f:1x256x9x10 c:192x256x5x5", "pads=2 2 2 2"},
+                                     {"Conv", "f:1x128x16x15 c:64x128x4x4", "pads=2 2 1 1"},
                                      {"Conv", "f:1x192x17x17 c:192x192x1x7", "pads=0 3 0 3"},
                                      {"Conv", "f:1x192x17x17 c:192x192x7x1", "pads=3 0 3 0"},
                                      {"Conv", "f:1x384x8x8 c:128x384x1x3", "pads=0 1 0 1"},

@@ -39,12 +39,16 @@ enum { STAGE_PARTS = 2 };
 /* Staged: from the tile that is transformed to the one that is fetched meanwhile. */
 enum { TILES_AHEAD = 2 };
 /* Fewer channels than this make transforms dearer than the products they save. */
-enum { MIN_CHANNELS = 16 };
+enum { MIN_CHANNELS = 16, MIN_PHASES = 12 };
 
 static const LcipWinogradIsa isa = {LCIP_BLOCK, LCIP_LANES, ROWS, V_CHANNELS};
 static const LcipWinogradTile tile_shape = {TILE_Y, TILE_X, TAPS_Y, TAPS_X};
 
 /* ---- support and preparation ---- */
+
+static gsize divide_up(gsize a, gsize b) {
+  return (a + b - 1) / b;
+}
 
 static gboolean is_constant(const LcipStep *step, guint i) {
   return step->constants && step->constants[i] && step->inputs[i].type == LCIP_TYPE_F32;
@@ -54,19 +58,24 @@ static gboolean has_bias(const LcipStep *step) {
   return step->n_anchor_inputs > 2 && lcip_step_has_input(step, 2);
 }
 
-static gboolean pays(const LcipStep *step, const char **reason) {
-  const gint64 least = MIN(step->inputs[0].shape.dims[1], step->outputs[0].shape.dims[1]);
-  if (least < MIN_CHANNELS)
+static gboolean pays(const LcipWinograd *p, const char **reason) {
+  const gboolean enough = p->c >= (p->stride > 1 ? MIN_PHASES : MIN_CHANNELS);
+  if (!enough || p->oc < MIN_CHANNELS)
     *reason = "with fewer than 16 channels direct convolution is faster";
-  return least >= MIN_CHANNELS;
+  return enough && p->oc >= MIN_CHANNELS;
 }
 
 static double estimate(const LcipStep *step) {
   return lcip_winograd_estimate(step, &isa, tile_shape);
 }
 
+static gboolean plan_init(LcipWinograd *plan, const LcipStep *step, GError **error) {
+  return lcip_winograd_init(plan, step, &step->inputs[0].shape, &isa, tile_shape, error);
+}
+
 static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const char **reason) {
   LcipTail tail;
+  LcipWinograd plan;
   if (!lcip_is_image(&step->inputs[0]) || !lcip_is_image(&step->outputs[0]) ||
       !lcip_is_image(&step->inputs[1])) {
     *reason = "it takes f32 tensors of 4 dimensions";
@@ -76,18 +85,23 @@ static gboolean supports(const LcipStep *step, LcipPortFormats *formats, const c
     *reason = "its weights must be constants";
     return FALSE;
   }
-  if (!lcip_winograd_fits(step, tile_shape, reason) || !pays(step, reason) ||
-      !lcip_tail_init(&tail, step, reason))
+  if (!lcip_winograd_fits(step, tile_shape, reason) || !plan_init(&plan, step, NULL) ||
+      !pays(&plan, reason) || !lcip_tail_init(&tail, step, reason))
     return FALSE;
+  if (plan.stride > 1 && formats->inputs[0] != LCIP_FORMAT_DENSE) {
+    *reason = "with a stride it takes dense inputs only";
+    return FALSE;
+  }
   lcip_formats_dense(step, formats);
-  formats->inputs[0] = LCIP_BLOCK_FORMAT;
+  formats->inputs[0] = plan.stride > 1 ? LCIP_FORMAT_DENSE : LCIP_BLOCK_FORMAT;
   formats->outputs[0] = LCIP_BLOCK_FORMAT;
   lcip_tail_formats(step, formats);
   return TRUE;
 }
 
-static gboolean plan_init(LcipWinograd *plan, const LcipStep *step, GError **error) {
-  return lcip_winograd_init(plan, step, &step->inputs[0].shape, &isa, tile_shape, error);
+/* The input's phases as channels, in blocks; they come first in the scratch. */
+static gsize phase_elems(const LcipWinograd *p) {
+  return p->stride > 1 ? (gsize)(p->n * p->blocks * p->h * p->w * LCIP_BLOCK) : 0;
 }
 
 static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats, guint workers) {
@@ -95,9 +109,23 @@ static gsize scratch_bytes(const LcipStep *step, const LcipPortFormats *formats,
   LcipWinograd plan;
   if (!plan_init(&plan, step, NULL))
     return 0;
-  if (lcip_winograd_staged(&plan, &isa))
-    return lcip_winograd_stage_elems(&plan, &isa) * sizeof(float);
-  return lcip_winograd_scratch_elems(&plan, &isa) * sizeof(float) * workers;
+  const gsize elems = lcip_winograd_staged(&plan, &isa)
+                          ? lcip_winograd_stage_elems(&plan, &isa)
+                          : lcip_winograd_scratch_elems(&plan, &isa) * workers;
+  const gsize lines = divide_up(phase_elems(&plan), CACHE_LINE_ELEMS);
+  return (lines * CACHE_LINE_ELEMS + elems) * sizeof(float);
+}
+
+/* OIHW weights of the convolution of stride 1. */
+static float *phase_weights(const LcipWinograd *p, const LcipStep *step, const float *w) {
+  float *all = g_new(float, (gsize)(p->oc * p->c * TAPS_Y * TAPS_X)), *to = all;
+  for (gint64 oc = 0; oc < p->oc; oc++)
+    for (gint64 c = 0; c < p->c; c++)
+      for (int k = 0; k < TAPS_Y * TAPS_X; k++) {
+        const float *from = lcip_winograd_weight_at(p, step, w, oc, c, k / TAPS_X, k % TAPS_X);
+        *to++ = from ? *from : 0.0f;
+      }
+  return all;
 }
 
 /* The blob: weights, then biases of whole vectors. */
@@ -124,7 +152,9 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
     return FALSE;
   }
   float *packed = lcip_blob_data(*blob);
-  winograd_pack(&plan, lcip_tensor_get_data(step->constants[1]), packed);
+  const float *w = lcip_tensor_get_data(step->constants[1]);
+  g_autofree float *phases = plan.stride > 1 ? phase_weights(&plan, step, w) : NULL;
+  winograd_pack(&plan, phases ? phases : w, packed);
   if (has_bias(step))
     memcpy(packed + weights, lcip_tensor_get_data(step->constants[2]),
            (gsize)plan.oc * sizeof(float));
@@ -134,7 +164,7 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
 /* ---- running ---- */
 
 /* @pool: outputs along one side of what becomes one pixel; @oh, @ow: pixels of the result.
- * @workers: that share the stages. */
+ * @workers: that share the stages. @input: blocks of channels, the call's or @phases. */
 typedef struct {
   LcipWinograd plan;
   LcipWinogradSplit split;
@@ -144,7 +174,8 @@ typedef struct {
   guint workers;
   gint64 oh, ow;
   const LcipCall *call;
-  const float *weights, *biases;
+  const float *weights, *biases, *input;
+  float *phases, *scratch;
   gsize input_stride, product_stride, scratch_elems;
 } Conv;
 
@@ -243,12 +274,11 @@ static void transform_block(const Conv *conv, Place at, const float *plane, floa
 
 static void transform_inputs(const Conv *conv, const Chunk *chunk) {
   const LcipWinograd *p = &conv->plan;
-  const float *in = conv->call->inputs[0].data;
   const gint64 plane = p->h * p->w * LCIP_BLOCK;
   for (gint64 block = chunk->block; block < chunk->block_end; block++)
     for (gint64 t = 0; t < chunk->n_tiles; t++) {
       const Place at = place_of(p, chunk->tile + t);
-      transform_block(conv, at, in + (at.n * p->blocks + block) * plane,
+      transform_block(conv, at, conv->input + (at.n * p->blocks + block) * plane,
                       chunk->inputs + (block * p->max_tiles + t) * LCIP_BLOCK);
     }
 }
@@ -434,16 +464,16 @@ LCIP_INLINE gboolean all_finite(vf y[TILE_Y][TILE_X]) {
 /* One output by the definition of convolution. */
 static float convolve_one(const Conv *conv, gint64 n, gint64 oc, gint64 y, gint64 x) {
   const LcipWinograd *p = &conv->plan;
-  const float *in = conv->call->inputs[0].data;
-  const float *w = (const float *)lcip_tensor_get_data(conv->call->step->constants[1]) +
-                   oc * p->c * TAPS_Y * TAPS_X;
+  const LcipStep *step = conv->call->step;
+  const float *weights = lcip_tensor_get_data(step->constants[1]);
   float sum = conv->biases[oc];
-  for (gint64 c = 0; c < p->c; c++, w += TAPS_Y * TAPS_X) {
-    const float *plane = in + (n * p->blocks + c / LCIP_BLOCK) * p->h * p->w * LCIP_BLOCK;
+  for (gint64 c = 0; c < p->c; c++) {
+    const float *plane = conv->input + (n * p->blocks + c / LCIP_BLOCK) * p->h * p->w * LCIP_BLOCK;
     for (int k = 0; k < TAPS_Y * TAPS_X; k++) {
       const gint64 iy = y - p->pad_y + k / TAPS_X, ix = x - p->pad_x + k % TAPS_X;
-      if (iy >= 0 && iy < p->h && ix >= 0 && ix < p->w)
-        sum += w[k] * plane[(iy * p->w + ix) * LCIP_BLOCK + c % LCIP_BLOCK];
+      const float *w = lcip_winograd_weight_at(p, step, weights, oc, c, k / TAPS_X, k % TAPS_X);
+      if (w && iy >= 0 && iy < p->h && ix >= 0 && ix < p->w)
+        sum += *w * plane[(iy * p->w + ix) * LCIP_BLOCK + c % LCIP_BLOCK];
     }
   }
   return sum;
@@ -544,7 +574,7 @@ static void run_chunk(gpointer data, guint index, guint worker) {
                  .block_end = p->blocks};
   chunk.n_tiles = MIN(split->tiles, p->tiles - chunk.tile);
   chunk.group_end = MIN(chunk.group + split->groups, p->groups);
-  chunk.inputs = (float *)conv->call->scratch + worker * conv->scratch_elems;
+  chunk.inputs = conv->scratch + worker * conv->scratch_elems;
   chunk.products = chunk.inputs + (gsize)p->freqs * conv->input_stride;
   transform_inputs(conv, &chunk);
   for (gint64 group = chunk.group; group < chunk.group_end; group++) {
@@ -559,7 +589,7 @@ static void run_chunk(gpointer data, guint index, guint worker) {
 /* Products of all tiles with @group. */
 static float *stage_products(const Conv *conv, gint64 group) {
   const LcipWinograd *p = &conv->plan;
-  return (float *)conv->call->scratch + (gsize)p->freqs * conv->input_stride +
+  return conv->scratch + (gsize)p->freqs * conv->input_stride +
          group * 2 * p->max_tiles * LCIP_LANES;
 }
 
@@ -568,7 +598,7 @@ static Chunk stage_chunk(const Conv *conv, gint64 index, gint64 n) {
   const LcipWinograd *p = &conv->plan;
   Chunk chunk = {.tile = p->tiles * index / n};
   chunk.n_tiles = p->tiles * (index + 1) / n - chunk.tile;
-  chunk.inputs = (float *)conv->call->scratch + chunk.tile * LCIP_BLOCK;
+  chunk.inputs = conv->scratch + chunk.tile * LCIP_BLOCK;
   return chunk;
 }
 
@@ -610,6 +640,37 @@ static void run_staged(Conv *conv, LcipTeam *team) {
   lcip_team_run(team, (guint)(p->groups * STAGE_PARTS), stage_out, conv);
 }
 
+/* ---- strides ---- */
+
+/* Row @index of the phases: of all images and blocks. */
+static void split_row(gpointer data, guint index, guint worker) {
+  const Conv *conv = data;
+  const LcipWinograd *p = &conv->plan;
+  const LcipShape *in = &conv->call->inputs[0].shape;
+  const gint64 s = p->stride, h = in->dims[2], w = in->dims[3];
+  const gint64 row = index % p->h, block = index / p->h % p->blocks, n = index / p->h / p->blocks;
+  float *to = conv->phases + (gsize)index * (gsize)(p->w * LCIP_BLOCK);
+  memset(to, 0, (gsize)(p->w * LCIP_BLOCK) * sizeof(float));
+  for (gint64 c = block * LCIP_BLOCK; c < MIN(p->c, (block + 1) * LCIP_BLOCK); c++) {
+    const gint64 y = row * s + c / s % s;
+    const float *from =
+        (const float *)conv->call->inputs[0].data + ((n * in->dims[1] + c / (s * s)) * h + y) * w;
+    for (gint64 x = c % s, i = c % LCIP_BLOCK; y < h && x < w; x += s, i += LCIP_BLOCK)
+      to[i] = from[x];
+  }
+}
+
+/* Finds the input, and the scratch behind what @planned needs for phases. */
+static void place_scratch(Conv *conv, const LcipWinograd *planned, LcipTeam *team) {
+  const LcipWinograd *p = &conv->plan;
+  const gsize lines = divide_up(phase_elems(planned), CACHE_LINE_ELEMS);
+  conv->phases = conv->call->scratch;
+  conv->scratch = conv->phases + lines * CACHE_LINE_ELEMS;
+  conv->input = p->stride > 1 ? conv->phases : conv->call->inputs[0].data;
+  if (p->stride > 1)
+    lcip_team_run(team, (guint)(p->n * p->blocks * p->h), split_row, conv);
+}
+
 /* The way is that for which there is scratch, whatever the actual shapes. */
 static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   Conv conv = {.call = call};
@@ -627,6 +688,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   conv.ow = call->outputs[0].shape.dims[3];
   conv.weights = lcip_blob_data(call->prepared);
   conv.biases = conv.weights + lcip_winograd_weight_elems(p, &isa);
+  place_scratch(&conv, &planned, team);
   if (lcip_winograd_staged(&planned, &isa)) {
     run_staged(&conv, team);
     return TRUE;

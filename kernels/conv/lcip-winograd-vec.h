@@ -101,6 +101,16 @@ LCIP_INLINE void winograd_output_8_4(const vf q[8], vf y[4]) {
   y[3] = q[7] + ((b + 8.0f * d) + 0.125f * f);
 }
 
+LCIP_INLINE void winograd_output_8_5(const vf q[8], vf y[5]) {
+  const vf a = q[1] + q[2], b = q[1] - q[2], c = q[3] + q[4], d = q[3] - q[4];
+  const vf e = q[5] + q[6], f = q[5] - q[6];
+  y[0] = (q[0] + a) + (c + e);
+  y[1] = (b + 2.0f * d) + 0.5f * f;
+  y[2] = (a + 4.0f * c) + 0.25f * e;
+  y[3] = (b + 8.0f * d) + 0.125f * f;
+  y[4] = q[7] + ((a + 16.0f * c) + 0.0625f * e);
+}
+
 LCIP_INLINE void winograd_output_10_4(const vf q[10], vf y[4]) {
   const vf a = q[1] + q[2], b = q[1] - q[2], c = q[3] + q[4], d = q[3] - q[4];
   const vf e = q[5] + q[6], f = q[5] - q[6], g = q[7] + q[8], h = q[7] - q[8];
@@ -132,6 +142,8 @@ LCIP_INLINE void winograd_output(const int side, const int m, const vf *q, vf *y
     winograd_output_6_4(q, y);
   else if (side == 8 && m == 6)
     winograd_output_8_6(q, y);
+  else if (side == 8 && m == 5)
+    winograd_output_8_5(q, y);
   else if (side == 8)
     winograd_output_8_4(q, y);
   else

@@ -33,8 +33,10 @@ static gint64 divide_up(gint64 a, gint64 b) {
 }
 
 /* One tile for each window that there are kernels for. */
-static const LcipWinogradTile windows[] = {{2, 2, 3, 3}, {4, 4, 5, 5}, {1, 4, 1, 3},
+static const LcipWinogradTile windows[] = {{2, 2, 3, 3}, {5, 5, 4, 4}, {4, 4, 5, 5}, {1, 4, 1, 3},
                                            {4, 1, 3, 1}, {1, 4, 1, 7}, {4, 1, 7, 1}};
+/* With a stride each becomes stride * stride of them. */
+enum { MOST_STRIDED_CHANNELS = 4 };
 
 static int side_rows(LcipWinogradTile tile) {
   return tile.rows + tile.kernel_rows - 1;
@@ -44,19 +46,29 @@ static int side_cols(LcipWinogradTile tile) {
   return tile.cols + tile.kernel_cols - 1;
 }
 
+/* Taps before the window's first, for its padding to be whole strides. */
+static gint64 shift_of(const LcipPlaneWindow *win, int axis) {
+  const gint64 stride = win->stride[axis];
+  return (stride - win->pad_begin[axis] % stride) % stride;
+}
+
+static gint64 window_of(const LcipPlaneWindow *win, int axis) {
+  return divide_up(win->kernel[axis] + shift_of(win, axis), win->stride[axis]);
+}
+
 gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const char **reason) {
   LcipPlaneWindow win;
   const LcipShape *in = &step->inputs[0].shape, *weights = &step->inputs[1].shape;
   if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, NULL) ||
-      win.kernel[0] != tile.kernel_rows || win.kernel[1] != tile.kernel_cols) {
+      window_of(&win, 0) != tile.kernel_rows || window_of(&win, 1) != tile.kernel_cols) {
     *reason = "it is for windows of another size";
     return FALSE;
   }
-  for (guint i = 0; i < 2; i++)
-    if (win.stride[i] != 1 || win.dilation[i] != 1) {
-      *reason = "it takes stride 1 and dilation 1 only";
-      return FALSE;
-    }
+  if (win.stride[0] != win.stride[1] || win.dilation[0] != 1 || win.dilation[1] != 1 ||
+      (win.stride[0] > 1 && in->dims[1] > MOST_STRIDED_CHANNELS)) {
+    *reason = "it takes dilation 1 only, and other strides than 1 for at most 4 channels";
+    return FALSE;
+  }
   if (in->dims[1] != weights->dims[1])
     *reason = "it takes one group only";
   return in->dims[1] == weights->dims[1];
@@ -72,22 +84,31 @@ static void set_tile(LcipWinograd *p, const LcipWinogradIsa *isa, LcipWinogradTi
   p->max_tiles = CLAMP(fit, isa->rows, 4 * isa->rows);
 }
 
+static gint64 outputs_of(const LcipPlaneWindow *win, int axis, gint64 size) {
+  const gint64 rest = size + win->pad_begin[axis] + win->pad_end[axis] - win->kernel[axis];
+  return rest / win->stride[axis] + 1;
+}
+
 gboolean lcip_winograd_init(LcipWinograd *p, const LcipStep *step, const LcipShape *in,
                             const LcipWinogradIsa *isa, LcipWinogradTile tile, GError **error) {
   const gint64 oc = step->inputs[1].shape.dims[0];
   LcipPlaneWindow win;
   if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, error))
     return FALSE;
-  *p = (LcipWinograd){.n = in->dims[0],
-                      .c = in->dims[1],
-                      .h = in->dims[2],
-                      .w = in->dims[3],
+  const gint64 stride = win.stride[0], c = in->dims[1] * stride * stride;
+  *p = (LcipWinograd){.stride = (int)stride,
+                      .shift_y = (int)shift_of(&win, 0),
+                      .shift_x = (int)shift_of(&win, 1),
+                      .n = in->dims[0],
+                      .c = c,
+                      .h = divide_up(in->dims[2], stride),
+                      .w = divide_up(in->dims[3], stride),
                       .oc = oc,
-                      .oh = in->dims[2] + win.pad_begin[0] + win.pad_end[0] - tile.kernel_rows + 1,
-                      .ow = in->dims[3] + win.pad_begin[1] + win.pad_end[1] - tile.kernel_cols + 1,
-                      .pad_y = win.pad_begin[0],
-                      .pad_x = win.pad_begin[1],
-                      .blocks = divide_up(in->dims[1], isa->block)};
+                      .oh = outputs_of(&win, 0, in->dims[2]),
+                      .ow = outputs_of(&win, 1, in->dims[3]),
+                      .pad_y = divide_up(win.pad_begin[0], stride),
+                      .pad_x = divide_up(win.pad_begin[1], stride),
+                      .blocks = divide_up(c, isa->block)};
   p->vecs = divide_up(oc, isa->block) * (isa->block / isa->lanes);
   p->groups = divide_up(p->vecs, 2);
   p->packed_c = divide_up(p->c, isa->channels) * isa->channels;
@@ -170,11 +191,12 @@ static double winograd_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
   return overlapped(chunks * chunk_cost(p, isa, split.tiles, split.groups), read);
 }
 
-static double direct_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
-  const double taps = p->tile.kernel_rows * p->tile.kernel_cols;
-  const double products = taps * (double)(p->c * p->vecs * p->n * p->oh * p->ow);
+static double direct_cost(const LcipWinograd *p, const LcipStep *step, const LcipWinogradIsa *isa) {
+  const gint64 *w = step->inputs[1].shape.dims;
+  const double taps = (double)(w[1] * w[2] * w[3]);
+  const double products = taps * (double)(p->vecs * p->n * p->oh * p->ow);
   return overlapped(products * (1 + PAIR_COST / (2.0 * isa->rows)),
-                    4.0 * taps * (double)(p->c * p->oc) / MEMORY_BYTES_PER_COST);
+                    4.0 * taps * (double)p->oc / MEMORY_BYTES_PER_COST);
 }
 
 double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa,
@@ -194,8 +216,19 @@ double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa
   for (guint i = 0; i < G_N_ELEMENTS(windows); i++)
     if (lcip_winograd_fits(step, windows[i], &reason) &&
         lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, windows[i], NULL))
-      return direct_cost(&p, isa);
+      return direct_cost(&p, step, isa);
   return 0;
+}
+
+/* ---- weights ---- */
+
+const float *lcip_winograd_weight_at(const LcipWinograd *p, const LcipStep *step, const float *w,
+                                     gint64 oc, gint64 c, int ky, int kx) {
+  const gint64 *dims = step->inputs[1].shape.dims, s = p->stride;
+  const gint64 y = s * ky + c / s % s - p->shift_y, x = s * kx + c % s - p->shift_x;
+  return y >= 0 && y < dims[2] && x >= 0 && x < dims[3]
+             ? w + ((oc * dims[1] + c / (s * s)) * dims[2] + y) * dims[3] + x
+             : NULL;
 }
 
 /* ---- memory ---- */

@@ -22,14 +22,18 @@ typedef struct {
   int block, lanes, rows, channels;
 } LcipWinogradIsa;
 
-/** LcipWinograd: shapes of one convolution. @freqs: products of a tile, as many as it has inputs.
+/** LcipWinograd: shapes of one convolution. With a @stride they are those of a convolution of
+ * stride 1 that gives the same: pixels whose rows and columns leave the same rests, divided by the
+ * stride, are channels of their own (stride * stride for each, row's rest first, as SpaceToDepth
+ * has them within a channel), and tap k of the window is the k + @shift_y-th, or @shift_x-th, of
+ * all these. @freqs: products of a tile, as many as it has inputs.
  * @blocks: input blocks; @vecs: output vectors; @groups: pairs of these.
  * @packed_c: input channels of the weights, @c in whole reads. @tiles: of all images. @max_tiles:
  * the most that a chunk has; the scratch is laid out for it. */
 typedef struct {
   gint64 n, c, h, w, oc, oh, ow, pad_y, pad_x;
   LcipWinogradTile tile;
-  int freqs;
+  int freqs, stride, shift_y, shift_x;
   gint64 blocks, vecs, groups, packed_c;
   gint64 tile_rows, tile_cols, tiles, max_tiles;
 } LcipWinograd;
@@ -43,7 +47,8 @@ typedef struct {
 /** lcip_winograd_init: for an input of shape @in of a convolution that lcip_winograd_fits(). */
 gboolean lcip_winograd_init(LcipWinograd *winograd, const LcipStep *step, const LcipShape *in,
                             const LcipWinogradIsa *isa, LcipWinogradTile tile, GError **error);
-/** lcip_winograd_fits: @tile's window, stride 1, dilation 1, one group; else FALSE with @reason. */
+/** lcip_winograd_fits: @tile's window, stride 1, dilation 1, one group; or another stride, few
+ * channels and a window that becomes @tile's. Else FALSE with @reason. */
 gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const char **reason);
 /** lcip_winograd_estimate: for an LcipKernel's estimate(), the planned shapes of @step, that fits.
  * lcip_winograd_direct_estimate: of direct convolution with the same windows; 0 for steps that no
@@ -68,6 +73,10 @@ gsize lcip_winograd_input_stride(const LcipWinograd *winograd, const LcipWinogra
 gsize lcip_winograd_product_stride(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_scratch_elems(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 
+/** lcip_winograd_weight_at: where the OIHW weights @w of @step have tap (@ky, @kx) of @winograd's
+ * channels @oc and @c; NULL where that is none of theirs. */
+const float *lcip_winograd_weight_at(const LcipWinograd *winograd, const LcipStep *step,
+                                     const float *w, gint64 oc, gint64 c, int ky, int kx);
 /** lcip_winograd_weight_elems: transformed weights without biases. */
 gsize lcip_winograd_weight_elems(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 
