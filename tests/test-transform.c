@@ -201,6 +201,10 @@ static void test_pad(void) {
   g_assert_cmpint(actor_of(plan, "pad")->step, ==, actor_of(plan, "conv")->step);
   g_assert_cmpuint(actor_of(plan, "pad")->elided, ==, 1);
   g_assert_cmpuint(actor_of(plan, "conv")->elided, ==, 0);
+  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "conv")->step);
+  g_assert_cmpint(step->actors[0], ==, pad);
+  g_assert_cmpint(step->actors[1], ==, lcip_graph_find_actor(graph, "conv"));
+  g_assert_cmpstr(step->title, ==, "conv");
   check_padded_pool("AveragePool", "0 0 0 0", 0, 1);
   check_padded_pool("MaxPool", "0 1 0 1", -INFINITY, 1);
 }

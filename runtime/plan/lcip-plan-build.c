@@ -247,6 +247,17 @@ static void fill_step(Builder *b, LcipPlanWork *work, const LcipPlacedNode *node
   }
 }
 
+/* The actor whose operator the step computes: others before it are ones that it does along with it,
+ * as a Pad. */
+static int titular_actor(const LcipGraph *graph, const LcipIrNode *node) {
+  for (guint i = 0; i < node->actors->len; i++) {
+    const int actor = g_array_index(node->actors, int, i);
+    if (lcip_graph_actor(graph, actor)->op == node->op)
+      return actor;
+  }
+  return g_array_index(node->actors, int, 0);
+}
+
 static char *node_title(const Builder *b, const LcipIrNode *node) {
   const LcipGraph *graph = b->p->ir->graph;
   if (!node)
@@ -255,7 +266,7 @@ static char *node_title(const Builder *b, const LcipIrNode *node) {
     const GPtrArray *ports = node->kind == LCIP_IR_SOURCE ? graph->inputs : graph->outputs;
     return g_strdup(((const LcipGraphPort *)ports->pdata[node->graph_port])->name);
   }
-  return g_strdup(lcip_actor_title(lcip_graph_actor(graph, g_array_index(node->actors, int, 0))));
+  return g_strdup(lcip_actor_title(lcip_graph_actor(graph, titular_actor(graph, node))));
 }
 
 static void describe(Builder *b, LcipPlanStep *step, const LcipPlanWork *work,

@@ -320,7 +320,7 @@ void lcip_ir_absorb_input(LcipIr *ir, int into, int index) {
   lcip_ir_set_input(ir, into, 0, source);
   drop_inputs(ir, index);
   node->removed = TRUE;
-  g_array_append_vals(anchor->actors, node->actors->data, node->actors->len);
+  g_array_prepend_vals(anchor->actors, node->actors->data, node->actors->len);
   for (guint i = 0; i < node->actors->len; i++)
     ir->actor_node[g_array_index(node->actors, int, i)] = into;
 }

@@ -87,7 +87,7 @@ void lcip_ir_replace_value(LcipIr *ir, int old, int value);
 /** lcip_ir_remove_folded: @node, whose outputs nobody reads any more, counts as folded away. */
 void lcip_ir_remove_folded(LcipIr *ir, int node);
 /** lcip_ir_absorb_input: @into, which alone reads @node's only output as its input 0, takes over
- * its actors and reads @node's input 0; @node is removed. */
+ * its actors, before its own, and reads @node's input 0; @node is removed. */
 void lcip_ir_absorb_input(LcipIr *ir, int into, int node);
 /** lcip_ir_insert: a new operator node without inputs and outputs before node @at, which it moves
  * on by one. */
