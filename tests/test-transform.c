@@ -336,6 +336,29 @@ static void test_direct(void) {
   check(graph, 1);
 }
 
+static void check_winograd_window(LcipShape input, LcipShape weights, const char *pads,
+                                  const char *strides) {
+  g_autoptr(LcipGraph) graph = new_graph(input);
+  const int conv = add(graph, "Conv", "conv", 2, LCIP_NO_ACTOR);
+  set(graph, conv, "pads", LCIP_ATTR_INTS, pads);
+  set(graph, conv, "strides", LCIP_ATTR_INTS, strides);
+  constant(graph, conv, 1, random_tensor(weights, 7));
+  finish(graph, conv);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
+  check(graph, 1);
+}
+
+/* Other windows than 3x3, and strides over few channels; these need no reorder of the input. */
+static void test_winograd_windows(void) {
+  check_winograd_window(lcip_shape(4, 1, 32, 27, 27), lcip_shape(4, 32, 32, 5, 5), "2 2 2 2",
+                        "1 1");
+  check_winograd_window(lcip_shape(4, 1, 64, 17, 17), lcip_shape(4, 64, 64, 1, 7), "0 3 0 3",
+                        "1 1");
+  check_winograd_window(lcip_shape(4, 1, 64, 17, 17), lcip_shape(4, 64, 64, 7, 1), "3 0 3 0",
+                        "1 1");
+  check_winograd_window(lcip_shape(4, 1, 3, 64, 64), lcip_shape(4, 64, 3, 7, 7), "3 3 3 3", "2 2");
+}
+
 /* A budget for one of two convolutions: the one that gains more for a byte, which is the one with
  * more pixels, keeps Winograd's weights. */
 static void test_budget(void) {
@@ -759,6 +782,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/conv-max-pool/readers", test_conv_max_pool_readers);
   g_test_add_func("/transform/conv-max-pool/direct", test_conv_max_pool_direct);
   g_test_add_func("/transform/channels", test_channels);
+  g_test_add_func("/transform/winograd-windows", test_winograd_windows);
   g_test_add_func("/transform/budget", test_budget);
   g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/concat", test_concat);
