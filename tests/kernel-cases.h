@@ -516,4 +516,8 @@ static const KernelCase kernel_cases[] = {
     {"Conv", "n:1x3x43x40 c:24x3x11x11", "pads=2 2 2 2;strides=4 4"},
     {"Conv", "f:2x3x25x28 c:24x3x5x5 c:24", "pads=1 1 2 2;strides=2 2", "Relu"},
     {"Conv", "n:1x4x13x12 c:16x4x6x6", "pads=2 2 2 2;strides=2 2"},
+    /* An odd number of blocks of 8 channels. */
+    {"Conv", "f:1x64x9x19 c:38x64x3x3 c:38", "pads=1 1 1 1;strides=2 1", "Add Relu"},
+    {"Conv", "f:2x12x5x21 c:24x12x1x5 c:24", "pads=0 2 0 2", "Swish"},
+    {"Conv", "f:1x48x5x9 c:48x24x3x3 c:48", "group=2;pads=1 1 1 1", "Clip"},
 };

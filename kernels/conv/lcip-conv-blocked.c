@@ -7,8 +7,9 @@
 /* Direct convolution over channel-blocked tensors. A micro-kernel computes a tile of up to PIXELS
  * neighbouring output pixels times two vectors of output channels in registers; for each input
  * value it multiplies a broadcast of that value with two vectors of weights: as many independent
- * sums as registers allow, so that the multiply-add units never wait for a result. Weights are
- * packed in the order of use.
+ * sums as registers allow, so that the multiply-add units never wait for a result. Where a single
+ * vector of channels would remain, the last tile may have it as a third. Weights are packed in the
+ * order of use.
  *
  * Padding at the sides and strides never reach the micro-kernel: the part of the input that a chunk
  * of output rows needs is first copied to scratch, with zeros around it and columns sorted by their
@@ -44,7 +45,8 @@ static const double COPY_COST = 4, WEIGHT_COST = 0.5, FETCHED_COST = 0.25, CHUNK
  * @groups; @tiles counts register tiles of GROUP channels, @depth the channels of an input block,
  * @packed_c those of the packed weights: whole reads of channels, with zeros. Groups of less than a
  * block, @width channels each, count as groups of a whole block, the last of which may be cut:
- * there are @all_oc channels. The copy of the input has @copy_cols pixels per remainder.
+ * there are @all_oc channels. @triple: the last tile has a third vector. The copy of the input has
+ * @copy_cols pixels per remainder.
  * @transposed: rows are the images' columns; rows and columns of the input are @in_row and @in_col
  * elements apart, those of the output @out_row and @out_col. */
 typedef struct {
@@ -52,12 +54,24 @@ typedef struct {
   gint64 n, groups, c, h, w, oc, oh, ow, all_oc;
   int width; /* 0: the groups are not narrow */
   gint64 blocks, depth, packed_c, out_blocks, tiles, taps_per_output;
-  gboolean dense, flat, transposed;
+  gboolean dense, flat, transposed, triple;
   gint64 chunk_rows, chunk_cols, row_chunks, col_chunks, tile_chunks, tiles_in_chunk;
   gint64 copy_cols, copy_rows, copy_phases, in_row, in_col, out_row, out_col;
   gsize taps[MAX_KERNEL_WIDTH];
   gint64 copy_begin[MAX_KERNEL_WIDTH], copy_end[MAX_KERNEL_WIDTH];
 } Shape;
+
+/* The first channel of @tile, or where the last one ends. */
+static gint64 tile_first(const Shape *s, gint64 tile) {
+  if (s->triple)
+    return tile < s->tiles ? tile * GROUP : s->out_blocks * LCIP_BLOCK;
+  return micro_tile_first(s->oc, tile);
+}
+
+static int tile_vecs(const Shape *s, gint64 tile) {
+  return s->triple ? (int)(tile_first(s, tile + 1) - tile_first(s, tile)) / LCIP_LANES
+                   : micro_tile_vecs(s->oc, tile);
+}
 
 static gboolean is_flat(const Shape *s) {
   const LcipPlaneWindow *w = &s->win;
@@ -255,7 +269,8 @@ static gboolean shape_init(Shape *s, const LcipStep *step, const LcipShape *in,
   s->depth = dense ? 1 : LCIP_BLOCK;
   s->blocks = divide_up(s->c, s->depth);
   s->out_blocks = divide_up(s->oc, LCIP_BLOCK);
-  s->tiles = divide_up(s->out_blocks * LCIP_BLOCK, GROUP);
+  s->triple = MICRO_TRIPLE_PIXELS > 0 && !s->width && s->out_blocks > 1 && s->out_blocks % 2 == 1;
+  s->tiles = s->triple ? s->out_blocks / 2 : divide_up(s->out_blocks * LCIP_BLOCK, GROUP);
   s->packed_c = dense ? s->c : divide_up(s->c, V_CHANNELS) * V_CHANNELS;
   s->taps_per_output = (s->width ? s->width : s->packed_c) * s->win.kernel[0] * s->win.kernel[1];
   s->flat = is_flat(s);
@@ -367,12 +382,12 @@ static void pack_block(const Shape *s, const float *w, gint64 first, gint64 widt
 static void pack_group(const Shape *s, const float *w, float *packed) {
   const gint64 pixels = s->win.kernel[0] * s->win.kernel[1];
   for (gint64 tile = 0; tile < s->tiles; tile++) {
-    const gint64 width = micro_tile_vecs(s->oc, tile) * LCIP_LANES;
+    const gint64 width = tile_vecs(s, tile) * LCIP_LANES;
     /* Of one pixel, blocks follow each other as their channels do. */
     const gint64 step = pixels == 1 ? RUN_CHANNELS : s->depth;
     for (gint64 c = 0; c < s->packed_c; c += step) {
       const gint64 depth = MIN(step, s->packed_c - c);
-      pack_block(s, w, micro_tile_first(s->oc, tile), width, c, depth, packed);
+      pack_block(s, w, tile_first(s, tile), width, c, depth, packed);
       packed += pixels * depth * width;
     }
   }
@@ -558,7 +573,7 @@ static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize 
     lcip_conv_micro(m, conv->input, (int)pixels, vecs);
     return;
   }
-  float raw[2 * PIXELS * LCIP_BLOCK];
+  float raw[MICRO_VECS * PIXELS * LCIP_BLOCK];
   Micro to_raw = *m;
   to_raw.out = raw;
   to_raw.vec_stride = PIXELS * LCIP_BLOCK;
@@ -570,7 +585,7 @@ static void run_tile(const Conv *conv, Micro *m, gint64 pixels, int vecs, gsize 
 /* Where pixel (y, x) of tile @tile lies in output 0, in elements. */
 static gsize out_offset(const Shape *s, const Chunk *chunk, gint64 tile, gint64 y, gint64 x) {
   const gint64 first = (chunk->n * s->groups + chunk->group) * s->out_blocks;
-  const gint64 block = first + micro_tile_first(s->oc, tile) / LCIP_BLOCK;
+  const gint64 block = first + tile_first(s, tile) / LCIP_BLOCK;
   return (gsize)(block * s->oh * s->ow * LCIP_BLOCK + y * s->out_row + x * s->out_col);
 }
 
@@ -598,20 +613,21 @@ static gint64 tiles_ahead(const Conv *conv, const Chunk *chunk, gint64 tile) {
 static void run_rows(const Conv *conv, const Chunk *chunk, gint64 tile, Micro *m,
                      const float *source, gsize row_elems) {
   const Shape *s = &conv->s;
-  const gint64 cols = chunk->x_end - chunk->x, parts = divide_up(cols, PIXELS);
+  const int vecs = tile_vecs(s, tile);
+  const gint64 cols = chunk->x_end - chunk->x;
+  const gint64 parts = divide_up(cols, vecs == 3 ? MICRO_TRIPLE_PIXELS : PIXELS);
   const gint64 size = cols / parts, larger = cols % parts;
-  const gint64 first = micro_tile_first(s->oc, tile), ahead = tiles_ahead(conv, chunk, tile);
-  const gint64 width = micro_tile_vecs(s->oc, tile) * LCIP_LANES;
+  const gint64 first = tile_first(s, tile), ahead = tiles_ahead(conv, chunk, tile);
+  const gint64 width = vecs * LCIP_LANES;
   m->channels = (int)MIN(width, MIN(s->oc, s->all_oc - chunk->group * s->oc) - first);
-  m->next = m->w + (micro_tile_first(s->oc, tile + ahead) - first) * s->taps_per_output;
+  m->next = m->w + (tile_first(s, tile + ahead) - first) * s->taps_per_output;
   m->next_step = divide_up(width, parts * (chunk->y_end - chunk->y));
   for (gint64 y = chunk->y; y < chunk->y_end; y++) {
     set_window_rows(s, y, m);
     for (gint64 part = 0, x = 0; part < parts; part++) {
       const gint64 pixels = part < larger ? size + 1 : size;
       m->x = source + (gsize)(y - chunk->y) * row_elems + x * s->depth;
-      run_tile(conv, m, pixels, micro_tile_vecs(s->oc, tile),
-               out_offset(s, chunk, tile, y, chunk->x + x));
+      run_tile(conv, m, pixels, vecs, out_offset(s, chunk, tile, y, chunk->x + x));
       x += pixels;
       m->next += m->next_step * s->taps_per_output;
     }
@@ -647,7 +663,7 @@ static void run_chunk(gpointer data, guint index, guint worker) {
              .lo = -INFINITY,
              .hi = INFINITY};
   for (gint64 tile = chunk.tile; tile < chunk.tile_end; tile++) {
-    const gint64 first = micro_tile_first(s->oc, tile);
+    const gint64 first = tile_first(s, tile);
     m.w =
         conv->weights + (gsize)chunk.group * group_weights(s) + (gsize)(first * s->taps_per_output);
     m.bias = conv->biases + chunk.group * s->out_blocks * LCIP_BLOCK + first;

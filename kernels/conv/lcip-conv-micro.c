@@ -9,8 +9,8 @@
 enum { NARROW_TAPS = 3 };
 
 /* Adds the products of @channels channels, at @x of pixels @step apart. */
-LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, const int pixels,
-                          const int vecs, const int step, const int channels) {
+LCIP_INLINE void multiply(vf sum[PIXELS][MICRO_VECS], const float *x, const float *w,
+                          const int pixels, const int vecs, const int step, const int channels) {
   vf read[PIXELS];
   LCIP_UNROLL
   for (int i = 0; i < pixels && channels > 1; i++)
@@ -18,12 +18,15 @@ LCIP_INLINE void multiply(vf sum[PIXELS][2], const float *x, const float *w, con
   LCIP_UNROLL
   for (int k = 0; k < channels; k++, w += vecs * LCIP_LANES) {
     const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
+    const vf w2 = vecs > 2 ? v_load(w + 2 * LCIP_LANES) : w0;
     LCIP_UNROLL
     for (int i = 0; i < pixels; i++) {
       const vf value = channels > 1 ? read[i] : v_set1(x[i * step]);
       sum[i][0] = v_multiply_channel(sum[i][0], value, channels, k, w0);
       if (vecs > 1)
         sum[i][1] = v_multiply_channel(sum[i][1], value, channels, k, w1);
+      if (vecs > 2)
+        sum[i][2] = v_multiply_channel(sum[i][2], value, channels, k, w2);
     }
   }
 }
@@ -34,8 +37,8 @@ typedef struct {
 } Weights;
 
 /* @depth channels of the pixels at @x. */
-LCIP_INLINE void multiply_depth(vf sum[PIXELS][2], const Micro *m, const float *x, Weights *at,
-                                gint64 depth, const int pixels, const int vecs,
+LCIP_INLINE void multiply_depth(vf sum[PIXELS][MICRO_VECS], const Micro *m, const float *x,
+                                Weights *at, gint64 depth, const int pixels, const int vecs,
                                 const MicroInput input) {
   const gboolean fetch = input == MICRO_FETCH || input == MICRO_POINT_FETCH;
   const int step = input == MICRO_DENSE ? 1 : LCIP_BLOCK;
@@ -51,7 +54,7 @@ LCIP_INLINE void multiply_depth(vf sum[PIXELS][2], const Micro *m, const float *
 }
 
 /* Block @b of the input, @depth channels, under the used rows of the window. */
-LCIP_INLINE void multiply_window(vf sum[PIXELS][2], const Micro *m, gint64 b, Weights *at,
+LCIP_INLINE void multiply_window(vf sum[PIXELS][MICRO_VECS], const Micro *m, gint64 b, Weights *at,
                                  gint64 depth, const int pixels, const int vecs,
                                  const MicroInput input) {
   const gint64 row = m->kw * vecs * LCIP_LANES * depth;
@@ -74,7 +77,7 @@ LCIP_INLINE vf take_half(vf x, const int first) {
 
 /* All channels; the second vectors of pixels 2 i and 2 i + 1 are the halves of one, so that a pixel
  * takes one and a half products. @sum is whole at the end. */
-LCIP_INLINE void multiply_halves(vf sum[PIXELS][2], const Micro *m, const int pixels) {
+LCIP_INLINE void multiply_halves(vf sum[PIXELS][MICRO_VECS], const Micro *m, const int pixels) {
   const float *w = m->w;
   vf half[PIXELS];
   LCIP_UNROLL
@@ -107,12 +110,14 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   const gboolean point = input == MICRO_POINT || input == MICRO_POINT_FETCH;
   const gboolean dense = input == MICRO_DENSE;
   Weights at_weights = {m->w, m->next};
-  vf sum[PIXELS][2];
+  vf sum[PIXELS][MICRO_VECS];
   LCIP_UNROLL
   for (int i = 0; i < pixels; i++) {
     sum[i][0] = v_load(m->bias);
     if (vecs > 1)
       sum[i][1] = v_load(m->bias + LCIP_LANES);
+    if (vecs > 2)
+      sum[i][2] = v_load(m->bias + 2 * LCIP_LANES);
   }
   if (input == MICRO_POINT_HALF)
     multiply_halves(sum, m, pixels);
@@ -127,7 +132,8 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   float *out = m->out;
   const gsize second = m->vec_stride;
   const vm mask0 = v_first_lanes(m->channels),
-           mask1 = v_first_lanes(MAX(0, m->channels - LCIP_LANES));
+           mask1 = v_first_lanes(MAX(0, m->channels - LCIP_LANES)),
+           mask2 = v_first_lanes(MAX(0, m->channels - 2 * LCIP_LANES));
   const vf lo = v_set1(m->lo), hi = v_set1(m->hi);
   LCIP_UNROLL
   for (int i = 0; i < pixels; i++) {
@@ -137,6 +143,11 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
     if (vecs > 1) {
       const vf y1 = side ? sum[i][1] + v_load(side + at + second) : sum[i][1];
       v_store(out + at + second, v_clamp_lanes(y1, lo, hi, mask1));
+    }
+    if (vecs > 2) {
+      const gsize third = at + 2 * second;
+      const vf y2 = side ? sum[i][2] + v_load(side + third) : sum[i][2];
+      v_store(out + third, v_clamp_lanes(y2, lo, hi, mask2));
     }
   }
 }
@@ -248,6 +259,30 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
 
 MICRO_EACH(MICRO)
 
+#if MICRO_TRIPLE_PIXELS == 8
+#define TRIPLE(r)                                                                                  \
+  static void micro_blocked_3_##r(const Micro *m) {                                                \
+    micro_body(m, r, 3, MICRO_BLOCKED);                                                            \
+  }                                                                                                \
+  static void micro_point_3_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 3, MICRO_POINT);                                                              \
+  }                                                                                                \
+  static void micro_dense_3_##r(const Micro *m) {                                                  \
+    micro_body(m, r, 3, MICRO_DENSE);                                                              \
+  }
+#define TRIPLE_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
+TRIPLE_EACH(TRIPLE)
+
+#define TRIPLE_ENTRY(r)                                                                            \
+  {[MICRO_BLOCKED] = micro_blocked_3_##r,                                                          \
+   [MICRO_FETCH] = micro_blocked_3_##r,                                                            \
+   [MICRO_POINT] = micro_point_3_##r,                                                              \
+   [MICRO_POINT_FETCH] = micro_point_3_##r,                                                        \
+   [MICRO_DENSE] = micro_dense_3_##r},
+static void (*const triples[MICRO_TRIPLE_PIXELS][MICRO_INPUTS])(const Micro *) = {
+    TRIPLE_EACH(TRIPLE_ENTRY)};
+#endif
+
 #define ENTRY(r)                                                                                   \
   {                                                                                                \
       {micro_blocked_1_##r, micro_blocked_2_##r},                                                  \
@@ -263,6 +298,12 @@ static void (*const micros[PIXELS][MICRO_INPUTS][2])(const Micro *) = {MICRO_EAC
 
 void lcip_conv_micro(const Micro *m, MicroInput input, int pixels, int vecs) {
   const gboolean point = input == MICRO_POINT || input == MICRO_POINT_FETCH;
+#if MICRO_TRIPLE_PIXELS == 8
+  if (vecs == 3) {
+    triples[pixels - 1][input](m);
+    return;
+  }
+#endif
   if (point && vecs == 2 && micro_is_half(m->channels))
     input = MICRO_POINT_HALF;
   micros[pixels - 1][input][vecs - 1](m);

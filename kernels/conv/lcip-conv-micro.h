@@ -8,6 +8,16 @@
 #define PIXELS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of one tile */
 
+/* Where a block is one vector and registers are many, a tile may have a third vector, with fewer
+ * pixels: a vector alone would take a load for each product. */
+#if LCIP_LANES == 8 && LCIP_ROWS == 14
+#define MICRO_TRIPLE_PIXELS 8
+#define MICRO_VECS 3
+#else
+#define MICRO_TRIPLE_PIXELS 0
+#define MICRO_VECS 2
+#endif
+
 /* What a micro-kernel reads and writes. @x: the first pixel's first value; blocks are @x_block
  * apart, rows of the window @x_row, its columns at @taps. Rows [ky, ky_end) of its @kh are used.
  * From the first to the second vector of a pixel in @out and @side it is @vec_stride, to the next
@@ -68,6 +78,7 @@ LCIP_INLINE gint64 micro_lane_channel(gint64 channels, gint64 lane) {
   return micro_is_half(channels) && lane >= LCIP_LANES * 3 / 2 ? lane - LCIP_LANES / 2 : lane;
 }
 
-/* lcip_conv_micro: @pixels (at most PIXELS) x @vecs (1 or 2) vectors; of narrow groups a block. */
+/* lcip_conv_micro: @pixels (at most PIXELS) x @vecs (1 or 2) vectors; of narrow groups a block.
+ * Three vectors for at most MICRO_TRIPLE_PIXELS; they fetch nothing. */
 #define lcip_conv_micro LCIP_ISA_SYMBOL(lcip_conv_micro)
 void lcip_conv_micro(const Micro *m, MicroInput input, int pixels, int vecs);
