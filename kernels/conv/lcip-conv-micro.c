@@ -259,7 +259,7 @@ LCIP_INLINE void micro_narrow_body(const Micro *m, const int pixels) {
 
 MICRO_EACH(MICRO)
 
-#if MICRO_TRIPLE_PIXELS == 8
+#if MICRO_VECS == 3
 #define TRIPLE(r)                                                                                  \
   static void micro_blocked_3_##r(const Micro *m) {                                                \
     micro_body(m, r, 3, MICRO_BLOCKED);                                                            \
@@ -270,7 +270,11 @@ MICRO_EACH(MICRO)
   static void micro_dense_3_##r(const Micro *m) {                                                  \
     micro_body(m, r, 3, MICRO_DENSE);                                                              \
   }
+#if MICRO_TRIPLE_PIXELS == 8
 #define TRIPLE_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
+#else
+#define TRIPLE_EACH(M) M(1) M(2) M(3) M(4)
+#endif
 TRIPLE_EACH(TRIPLE)
 
 #define TRIPLE_ENTRY(r)                                                                            \
@@ -298,7 +302,7 @@ static void (*const micros[PIXELS][MICRO_INPUTS][2])(const Micro *) = {MICRO_EAC
 
 void lcip_conv_micro(const Micro *m, MicroInput input, int pixels, int vecs) {
   const gboolean point = input == MICRO_POINT || input == MICRO_POINT_FETCH;
-#if MICRO_TRIPLE_PIXELS == 8
+#if MICRO_VECS == 3
   if (vecs == 3) {
     triples[pixels - 1][input](m);
     return;

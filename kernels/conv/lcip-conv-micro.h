@@ -8,10 +8,10 @@
 #define PIXELS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of one tile */
 
-/* Where a block is one vector and registers are many, a tile may have a third vector, with fewer
- * pixels: a vector alone would take a load for each product. */
-#if LCIP_LANES == 8 && LCIP_ROWS == 14
-#define MICRO_TRIPLE_PIXELS 8
+/* Where a block is one vector a tile may have a third one, with fewer pixels, as the registers hold
+ * the sums: a vector alone would take a load for each product. */
+#if LCIP_LANES == 8
+#define MICRO_TRIPLE_PIXELS (LCIP_ROWS == 14 ? 8 : 4)
 #define MICRO_VECS 3
 #else
 #define MICRO_TRIPLE_PIXELS 0
