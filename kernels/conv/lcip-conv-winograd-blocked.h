@@ -642,7 +642,13 @@ static void run_staged(Conv *conv, LcipTeam *team) {
 
 /* ---- strides ---- */
 
-/* Row @index of the phases: of all images and blocks. */
+/* @s values for each of @n pixels: they lie in a row in both. */
+LCIP_INLINE void copy_phases(const float *from, gint64 n, const int s, float *to) {
+  for (gint64 i = 0; i < n; i++)
+    memcpy(to + i * LCIP_BLOCK, from + i * s, (gsize)s * sizeof(float));
+}
+
+/* Row @index of the phases: of all images and blocks, which hold whole runs of @stride channels. */
 static void split_row(gpointer data, guint index, guint worker) {
   const Conv *conv = data;
   const LcipWinograd *p = &conv->plan;
@@ -651,12 +657,18 @@ static void split_row(gpointer data, guint index, guint worker) {
   const gint64 row = index % p->h, block = index / p->h % p->blocks, n = index / p->h / p->blocks;
   float *to = conv->phases + (gsize)index * (gsize)(p->w * LCIP_BLOCK);
   memset(to, 0, (gsize)(p->w * LCIP_BLOCK) * sizeof(float));
-  for (gint64 c = block * LCIP_BLOCK; c < MIN(p->c, (block + 1) * LCIP_BLOCK); c++) {
+  for (gint64 c = block * LCIP_BLOCK; c < MIN(p->c, (block + 1) * LCIP_BLOCK); c += s) {
     const gint64 y = row * s + c / s % s;
     const float *from =
         (const float *)conv->call->inputs[0].data + ((n * in->dims[1] + c / (s * s)) * h + y) * w;
-    for (gint64 x = c % s, i = c % LCIP_BLOCK; y < h && x < w; x += s, i += LCIP_BLOCK)
-      to[i] = from[x];
+    if (y >= h)
+      continue;
+    if (s == 2)
+      copy_phases(from, w / 2, 2, to + c % LCIP_BLOCK);
+    else
+      copy_phases(from, w / 4, 4, to + c % LCIP_BLOCK);
+    memcpy(to + w / s * LCIP_BLOCK + c % LCIP_BLOCK, from + w / s * s,
+           (gsize)(w % s) * sizeof(float));
   }
 }
 

@@ -64,9 +64,11 @@ gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const c
     *reason = "it is for windows of another size";
     return FALSE;
   }
-  if (win.stride[0] != win.stride[1] || win.dilation[0] != 1 || win.dilation[1] != 1 ||
-      (win.stride[0] > 1 && in->dims[1] > MOST_STRIDED_CHANNELS)) {
-    *reason = "it takes dilation 1 only, and other strides than 1 for at most 4 channels";
+  const gint64 stride = win.stride[0];
+  if (stride != win.stride[1] || win.dilation[0] != 1 || win.dilation[1] != 1 ||
+      (stride != 1 && stride != 2 && stride != 4) ||
+      (stride > 1 && in->dims[1] > MOST_STRIDED_CHANNELS)) {
+    *reason = "it takes dilation 1 and stride 1 only, or strides 2 and 4 for at most 4 channels";
     return FALSE;
   }
   if (in->dims[1] != weights->dims[1])

@@ -47,7 +47,7 @@ typedef struct {
 /** lcip_winograd_init: for an input of shape @in of a convolution that lcip_winograd_fits(). */
 gboolean lcip_winograd_init(LcipWinograd *winograd, const LcipStep *step, const LcipShape *in,
                             const LcipWinogradIsa *isa, LcipWinogradTile tile, GError **error);
-/** lcip_winograd_fits: @tile's window, stride 1, dilation 1, one group; or another stride, few
+/** lcip_winograd_fits: @tile's window, stride 1, dilation 1, one group; or stride 2 or 4, few
  * channels and a window that becomes @tile's. Else FALSE with @reason. */
 gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const char **reason);
 /** lcip_winograd_estimate: for an LcipKernel's estimate(), the planned shapes of @step, that fits.
