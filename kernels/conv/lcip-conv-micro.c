@@ -7,9 +7,11 @@
 
 /* Columns of a window that multiply_narrow() takes at once. */
 enum { NARROW_TAPS = 3 };
+/* Vectors that sums have room for, though not all instruction sets have tiles of as many. */
+enum { MOST_VECS = 3 };
 
 /* Adds the products of @channels channels, at @x of pixels @step apart. */
-LCIP_INLINE void multiply(vf sum[PIXELS][MICRO_VECS], const float *x, const float *w,
+LCIP_INLINE void multiply(vf sum[PIXELS][MOST_VECS], const float *x, const float *w,
                           const int pixels, const int vecs, const int step, const int channels) {
   vf read[PIXELS];
   LCIP_UNROLL
@@ -37,7 +39,7 @@ typedef struct {
 } Weights;
 
 /* @depth channels of the pixels at @x. */
-LCIP_INLINE void multiply_depth(vf sum[PIXELS][MICRO_VECS], const Micro *m, const float *x,
+LCIP_INLINE void multiply_depth(vf sum[PIXELS][MOST_VECS], const Micro *m, const float *x,
                                 Weights *at, gint64 depth, const int pixels, const int vecs,
                                 const MicroInput input) {
   const gboolean fetch = input == MICRO_FETCH || input == MICRO_POINT_FETCH;
@@ -54,7 +56,7 @@ LCIP_INLINE void multiply_depth(vf sum[PIXELS][MICRO_VECS], const Micro *m, cons
 }
 
 /* Block @b of the input, @depth channels, under the used rows of the window. */
-LCIP_INLINE void multiply_window(vf sum[PIXELS][MICRO_VECS], const Micro *m, gint64 b, Weights *at,
+LCIP_INLINE void multiply_window(vf sum[PIXELS][MOST_VECS], const Micro *m, gint64 b, Weights *at,
                                  gint64 depth, const int pixels, const int vecs,
                                  const MicroInput input) {
   const gint64 row = m->kw * vecs * LCIP_LANES * depth;
@@ -77,7 +79,7 @@ LCIP_INLINE vf take_half(vf x, const int first) {
 
 /* All channels; the second vectors of pixels 2 i and 2 i + 1 are the halves of one, so that a pixel
  * takes one and a half products. @sum is whole at the end. */
-LCIP_INLINE void multiply_halves(vf sum[PIXELS][MICRO_VECS], const Micro *m, const int pixels) {
+LCIP_INLINE void multiply_halves(vf sum[PIXELS][MOST_VECS], const Micro *m, const int pixels) {
   const float *w = m->w;
   vf half[PIXELS];
   LCIP_UNROLL
@@ -110,7 +112,7 @@ LCIP_INLINE void micro_body(const Micro *m, const int pixels, const int vecs,
   const gboolean point = input == MICRO_POINT || input == MICRO_POINT_FETCH;
   const gboolean dense = input == MICRO_DENSE;
   Weights at_weights = {m->w, m->next};
-  vf sum[PIXELS][MICRO_VECS];
+  vf sum[PIXELS][MOST_VECS];
   LCIP_UNROLL
   for (int i = 0; i < pixels; i++) {
     sum[i][0] = v_load(m->bias);
