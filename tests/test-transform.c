@@ -1,153 +1,12 @@
 #include "config.h"
 
-#include "lcip-plan-private.h"
-#include "lcip-run.h"
+#include "test-transform.h"
 
 #include <math.h>
 #include <string.h>
 
 /* Each transform is seen to fire where it should, to leave alone what it must, and to give what the
  * graph gives on reference kernels without it. */
-
-/* ---- graphs ---- */
-
-static LcipTensor *random_tensor(LcipShape shape, guint32 seed) {
-  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, shape);
-  LcipTensor *tensor = lcip_tensor_new(&spec);
-  g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-  float *data = lcip_tensor_get_mutable(tensor);
-  for (gint64 i = 0; i < lcip_shape_count(&shape); i++)
-    data[i] = (float)g_rand_double_range(rand, -1, 1);
-  return tensor;
-}
-
-/* An input "x" and, once lcip_graph_add_edge() leads there, an output "y". */
-static LcipGraph *new_graph(LcipShape shape) {
-  LcipGraph *graph = lcip_graph_new();
-  lcip_graph_add_input(graph, "x", "x", lcip_tensor_spec(LCIP_TYPE_F32, shape));
-  lcip_graph_add_output(graph, "y", "y", (LcipTensorSpec){0});
-  lcip_graph_ensure_defaults(graph);
-  return graph;
-}
-
-static int add(LcipGraph *graph, const char *op, const char *id, guint n_inputs, int from) {
-  const int actor = lcip_graph_add_actor(graph, lcip_actor_new(id, "", "", op, n_inputs, 1));
-  lcip_graph_add_edge(graph, (LcipEdge){from, 0, actor, 0, 0});
-  return actor;
-}
-
-static void set(LcipGraph *graph, int actor, const char *name, LcipAttrType type,
-                const char *text) {
-  g_autoptr(GError) error = NULL;
-  lcip_attrs_set_text(lcip_graph_actor(graph, actor)->attrs, name, type, text, &error);
-  g_assert_no_error(error);
-}
-
-static void constant(LcipGraph *graph, int actor, guint port, LcipTensor *tensor) {
-  lcip_actor_set_constant(lcip_graph_actor(graph, actor), port, tensor, "k");
-  lcip_tensor_unref(tensor);
-}
-
-static void finish(LcipGraph *graph, int actor) {
-  lcip_graph_add_edge(graph, (LcipEdge){actor, 0, LCIP_NO_ACTOR, 0, 0});
-}
-
-static int add_conv(LcipGraph *graph, const char *id, int from, int in, int out, const char *pads) {
-  const int conv = add(graph, "Conv", id, 2, from);
-  set(graph, conv, "pads", LCIP_ATTR_INTS, pads);
-  constant(graph, conv, 1, random_tensor(lcip_shape(4, out, in, 3, 3), 7));
-  return conv;
-}
-
-static int add_pad(LcipGraph *graph, const char *id, int from, const gint64 pads[8], float value) {
-  const int pad = add(graph, "Pad", id, 3, from);
-  const LcipTensorSpec scalar = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(0));
-  constant(graph, pad, 1, lcip_tensor_new_i64(8, pads));
-  constant(graph, pad, 2, lcip_tensor_new_from_data(&scalar, &value));
-  return pad;
-}
-
-static int add_pool(LcipGraph *graph, const char *op, int from, const char *pads) {
-  const int pool = add(graph, op, "pool", 1, from);
-  set(graph, pool, "kernel_shape", LCIP_ATTR_INTS, "3 3");
-  set(graph, pool, "pads", LCIP_ATTR_INTS, pads);
-  return pool;
-}
-
-/* ---- plans and what they give ---- */
-
-static LcipPlan *compile(LcipGraph *graph, const LcipPlanOptions *options) {
-  g_autoptr(GError) error = NULL;
-  LcipPlan *plan = lcip_plan_new(graph, options, NULL, NULL, &error);
-  g_assert_no_error(error);
-  return plan;
-}
-
-static void keep_output(const LcipFrame *frame, gpointer data) {
-  LcipTensor **tensor = data;
-  g_clear_pointer(tensor, lcip_tensor_unref);
-  *tensor = lcip_tensor_ref(frame->values[0].tensor);
-}
-
-static LcipTensor *output_of(LcipPlan *plan, LcipTensor *x) {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GHashTable) inputs = g_hash_table_new(g_str_hash, g_str_equal);
-  LcipTensor *output = NULL;
-  g_hash_table_insert(inputs, (gpointer) "x", x);
-  const LcipRunOptions options = {
-      .inputs = inputs, .n_frames = 2, .frame_func = keep_output, .frame_data = &output};
-  g_autoptr(LcipRun) run = lcip_run_start(plan, &options, &error);
-  g_assert_no_error(error);
-  lcip_run_wait(run, &error);
-  g_assert_no_error(error);
-  return output;
-}
-
-static void assert_close(const LcipTensor *found, const LcipTensor *expected) {
-  const LcipShape *shape = lcip_tensor_get_shape(expected);
-  const float *a = lcip_tensor_get_data(found), *b = lcip_tensor_get_data(expected);
-  g_assert_true(lcip_shape_equal(lcip_tensor_get_shape(found), shape));
-  for (gint64 i = 0; i < lcip_shape_count(shape); i++)
-    g_assert_cmpfloat_with_epsilon(a[i], b[i], 1e-3f * MAX(1.0f, fabsf(b[i])));
-}
-
-/* Without any kernel but the references, and with every actor's output kept, nothing is transformed
- * but constants. */
-static LcipPlan *compile_plain(LcipGraph *graph) {
-  static const char *const reference[] = {"reference", NULL};
-  g_autoptr(GPtrArray) keep = g_ptr_array_new();
-  for (guint i = 0; i < graph->actors->len; i++)
-    g_ptr_array_add(keep, lcip_graph_actor(graph, (int)i)->id);
-  LcipPlan *plan =
-      compile(graph, &(LcipPlanOptions){.keep = keep, .families = reference, .pinned = TRUE});
-  for (guint i = 0; i < graph->actors->len; i++)
-    g_assert_cmpint(lcip_plan_actor(plan, i)->state, ==, LCIP_ACTOR_RUN);
-  return plan;
-}
-
-/* Steps that compute something: no sources, sinks and reorders. */
-static guint n_computing(const LcipPlan *plan) {
-  guint n = 0;
-  for (guint i = 0; i < lcip_plan_n_steps(plan); i++)
-    n += !lcip_plan_step(plan, i)->is_io && lcip_plan_step(plan, i)->n_actors > 0;
-  return n;
-}
-
-/* @graph on its best plan has @n_steps and gives what it gives plainly. */
-static void check(LcipGraph *graph, guint n_steps) {
-  const LcipGraphPort *port = graph->inputs->pdata[0];
-  g_autoptr(LcipTensor) x = random_tensor(port->spec.shape, 3);
-  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
-  g_autoptr(LcipPlan) plain = compile_plain(graph);
-  g_autoptr(LcipTensor) found = output_of(plan, x);
-  g_autoptr(LcipTensor) expected = output_of(plain, x);
-  g_assert_cmpuint(n_computing(plan), ==, n_steps);
-  assert_close(found, expected);
-}
-
-static const LcipPlanActor *actor_of(const LcipPlan *plan, const char *id) {
-  return lcip_plan_actor(plan, (guint)lcip_graph_find_actor(lcip_plan_graph(plan), id));
-}
 
 /* ---- identity ---- */
 
@@ -311,71 +170,6 @@ static void test_common(void) {
   g_autoptr(LcipGraph) other = twin_graph(FALSE);
   g_autoptr(LcipPlan) both = compile(other, &(LcipPlanOptions){0});
   g_assert_cmpint(actor_of(both, "b")->state, ==, LCIP_ACTOR_RUN);
-}
-
-/* ---- which kernel ---- */
-
-static LcipNumerics numerics_of(LcipGraph *graph, const LcipPlanOptions *options, const char *id) {
-  g_autoptr(LcipPlan) plan = compile(graph, options);
-  return lcip_plan_step(plan, (guint)actor_of(plan, id)->step)->kernel->numerics;
-}
-
-/* Winograd convolution is taken where it pays, and not where a pin or the options say so; a pin to
- * "direct" does not keep the activation apart. */
-static void test_direct(void) {
-  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 64, 24, 24));
-  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 64, 64, "1 1 1 1");
-  finish(graph, add(graph, "Relu", "relu", 1, conv));
-  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
-  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){.direct = TRUE}, "conv"), <,
-                  LCIP_NUMERICS_WINOGRAD);
-  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){.pinned = TRUE}, "conv"), <,
-                  LCIP_NUMERICS_WINOGRAD);
-  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "conv", "direct");
-  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), <, LCIP_NUMERICS_WINOGRAD);
-  check(graph, 1);
-}
-
-static void check_winograd_window(LcipShape input, LcipShape weights, const char *pads,
-                                  const char *strides) {
-  g_autoptr(LcipGraph) graph = new_graph(input);
-  const int conv = add(graph, "Conv", "conv", 2, LCIP_NO_ACTOR);
-  set(graph, conv, "pads", LCIP_ATTR_INTS, pads);
-  set(graph, conv, "strides", LCIP_ATTR_INTS, strides);
-  constant(graph, conv, 1, random_tensor(weights, 7));
-  finish(graph, conv);
-  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
-  check(graph, 1);
-}
-
-/* Other windows than 3x3, and strides over few channels; these need no reorder of the input. */
-static void test_winograd_windows(void) {
-  check_winograd_window(lcip_shape(4, 1, 32, 27, 27), lcip_shape(4, 32, 32, 5, 5), "2 2 2 2",
-                        "1 1");
-  check_winograd_window(lcip_shape(4, 1, 64, 17, 17), lcip_shape(4, 64, 64, 1, 7), "0 3 0 3",
-                        "1 1");
-  check_winograd_window(lcip_shape(4, 1, 64, 17, 17), lcip_shape(4, 64, 64, 7, 1), "3 0 3 0",
-                        "1 1");
-  check_winograd_window(lcip_shape(4, 1, 3, 64, 64), lcip_shape(4, 64, 3, 7, 7), "3 3 3 3", "2 2");
-}
-
-/* A budget for one of two convolutions: the one that gains more for a byte, which is the one with
- * more pixels, keeps Winograd's weights. */
-static void test_budget(void) {
-  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 64, 48, 48));
-  const int large = add_conv(graph, "large", LCIP_NO_ACTOR, 64, 64, "1 1 1 1");
-  const int pool = add_pool(graph, "MaxPool", large, "1 1 1 1");
-  set(graph, pool, "strides", LCIP_ATTR_INTS, "2 2");
-  finish(graph, add_conv(graph, "small", pool, 64, 64, "1 1 1 1"));
-  const LcipPlanOptions budget = {.winograd_budget_bytes = 1100 * 1024};
-  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
-  g_autoptr(LcipPlan) less = compile(graph, &budget);
-  const LcipPlanStep *step = lcip_plan_step(less, (guint)actor_of(less, "small")->step);
-  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "small"), ==, LCIP_NUMERICS_WINOGRAD);
-  g_assert_cmpint(numerics_of(graph, &budget, "large"), ==, LCIP_NUMERICS_WINOGRAD);
-  g_assert_cmpint(step->kernel->numerics, <, LCIP_NUMERICS_WINOGRAD);
-  g_assert_nonnull(strstr(step->reason, "budget"));
-  g_assert_cmpuint(lcip_plan_lane(less, 0)->weight_bytes, <, lcip_plan_lane(plan, 0)->weight_bytes);
 }
 
 /* ---- products with a function of the same value ---- */
@@ -671,109 +465,6 @@ static void test_channels(void) {
   check(graph, 5);
 }
 
-/* ---- weights as a file has them ---- */
-
-static LcipTensor *unaligned_copy(const LcipTensor *tensor) {
-  const gsize size_bytes = lcip_tensor_get_bytes(tensor);
-  guint8 *stored = g_malloc(size_bytes + 1);
-  memcpy(stored + 1, lcip_tensor_get_data(tensor), size_bytes);
-  g_autoptr(GBytes) bytes = g_bytes_new_take(stored, size_bytes + 1);
-  return lcip_tensor_new_from_bytes(lcip_tensor_get_spec(tensor), bytes, 1);
-}
-
-static LcipTensor *product_with(LcipTensor *weights, LcipTensor *x) {
-  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(2, 1, 200));
-  const int gemm = add(graph, "Gemm", "gemm", 2, LCIP_NO_ACTOR);
-  set(graph, gemm, "transB", LCIP_ATTR_INT, "1");
-  constant(graph, gemm, 1, lcip_tensor_ref(weights));
-  finish(graph, gemm);
-  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
-  return output_of(plan, x);
-}
-
-/* Large ones are read where they are: no second copy of them is made. */
-static void test_unaligned_weights(void) {
-  g_autoptr(LcipTensor) x = random_tensor(lcip_shape(2, 1, 200), 1);
-  g_autoptr(LcipTensor) aligned = random_tensor(lcip_shape(2, 300, 200), 2);
-  g_autoptr(LcipTensor) unaligned = unaligned_copy(aligned);
-  g_assert_false(lcip_tensor_is_aligned(unaligned));
-  g_autoptr(LcipTensor) found = product_with(unaligned, x);
-  g_autoptr(LcipTensor) expected = product_with(aligned, x);
-  g_assert_false(lcip_tensor_is_aligned(unaligned));
-  g_assert_cmpmem(lcip_tensor_get_data(found), lcip_tensor_get_bytes(found),
-                  lcip_tensor_get_data(expected), lcip_tensor_get_bytes(expected));
-}
-
-/* ---- the width of vectors ---- */
-
-/* x -> first -> relu -> second -> y */
-static LcipGraph *width_graph(int channels) {
-  LcipGraph *graph = new_graph(lcip_shape(4, 1, channels, 19, 20));
-  const int first = add_conv(graph, "first", LCIP_NO_ACTOR, channels, channels, "1 1 1 1");
-  const int relu = add(graph, "Relu", "relu", 1, first);
-  finish(graph, add_conv(graph, "second", relu, channels, channels, "1 1 1 1"));
-  return graph;
-}
-
-/* Both convolutions of a graph of @channels give @format, and the plan says why if @because. */
-static void check_width(int channels, LcipFormat format, gboolean because) {
-  g_autoptr(LcipGraph) graph = width_graph(channels);
-  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
-  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
-  g_assert_cmpint(step->output.format, ==, format);
-  g_assert_cmpint(strstr(step->reason, "in blocks of 8 channels: ") != NULL, ==, because);
-  check(graph, 2);
-}
-
-/* Names are those of kernels that the rest of the graph does without. */
-static void check_width_pin(void) {
-  g_autoptr(LcipGraph) graph = width_graph(24);
-  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "second", "conv-blocked-avx512");
-  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
-  const LcipPlanStep *first = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
-  const LcipPlanStep *second = lcip_plan_step(plan, (guint)actor_of(plan, "second")->step);
-  g_assert_cmpint(first->output.format, ==, LCIP_FORMAT_NCHW8C);
-  g_assert_cmpint(second->output.format, ==, LCIP_FORMAT_NCHW16C);
-  g_assert_cmpstr(second->reason, ==, "pinned");
-  check(graph, 2);
-}
-
-/* Where 512 bits are computed in halves, three blocks of 8 channels are less than two of 16. */
-static void test_width_halves(void) {
-  check_width(24, LCIP_FORMAT_NCHW8C, TRUE);
-  check_width(64, LCIP_FORMAT_NCHW16C, FALSE);
-  check_width_pin();
-}
-
-static void test_width_full(void) {
-  check_width(24, LCIP_FORMAT_NCHW16C, FALSE);
-  check_width(64, LCIP_FORMAT_NCHW16C, FALSE);
-}
-
-/* Without AVX-512 there is nothing to choose. */
-static void check_no_choice(void) {
-  g_autoptr(LcipGraph) graph = width_graph(24);
-  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
-  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
-  g_assert_null(strstr(step->reason, "in blocks of 8 channels: "));
-  check(graph, 2);
-}
-
-/* What the processor has is found once in a process. */
-static void test_width(void) {
-  if (!(lcip_cpu_features() & LCIP_CPU_AVX512)) {
-    check_no_choice();
-    return;
-  }
-  g_setenv("LCIP_CPU_VECTOR_BITS", "256", TRUE);
-  g_test_trap_subprocess("/transform/width/subprocess/halves", 0, G_TEST_SUBPROCESS_DEFAULT);
-  g_test_trap_assert_passed();
-  g_setenv("LCIP_CPU_VECTOR_BITS", "512", TRUE);
-  g_test_trap_subprocess("/transform/width/subprocess/full", 0, G_TEST_SUBPROCESS_DEFAULT);
-  g_test_trap_assert_passed();
-  g_unsetenv("LCIP_CPU_VECTOR_BITS");
-}
-
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/transform/identity", test_identity);
@@ -791,15 +482,9 @@ int main(int argc, char **argv) {
   g_test_add_func("/transform/conv-max-pool/readers", test_conv_max_pool_readers);
   g_test_add_func("/transform/conv-max-pool/direct", test_conv_max_pool_direct);
   g_test_add_func("/transform/channels", test_channels);
-  g_test_add_func("/transform/winograd-windows", test_winograd_windows);
-  g_test_add_func("/transform/budget", test_budget);
-  g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/concat", test_concat);
   g_test_add_func("/transform/concat/copies", test_concat_copies);
   g_test_add_func("/transform/concat/twice", test_concat_twice);
-  g_test_add_func("/transform/unaligned-weights", test_unaligned_weights);
-  g_test_add_func("/transform/width", test_width);
-  g_test_add_func("/transform/width/subprocess/halves", test_width_halves);
-  g_test_add_func("/transform/width/subprocess/full", test_width_full);
+  add_kernel_tests();
   return g_test_run();
 }

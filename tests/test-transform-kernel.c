@@ -1,0 +1,180 @@
+#include "config.h"
+
+#include "test-transform.h"
+
+#include <string.h>
+
+/* Which kernel the plan takes for a step, and from where that reads its weights. */
+
+/* ---- which kernel ---- */
+
+/* Winograd convolution is taken where it pays, and not where a pin or the options say so; a pin to
+ * "direct" does not keep the activation apart. */
+static void test_direct(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 64, 24, 24));
+  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 64, 64, "1 1 1 1");
+  finish(graph, add(graph, "Relu", "relu", 1, conv));
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){.direct = TRUE}, "conv"), <,
+                  LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){.pinned = TRUE}, "conv"), <,
+                  LCIP_NUMERICS_WINOGRAD);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "conv", "direct");
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), <, LCIP_NUMERICS_WINOGRAD);
+  check(graph, 1);
+}
+
+static void check_winograd_window(LcipShape input, LcipShape weights, const char *pads,
+                                  const char *strides) {
+  g_autoptr(LcipGraph) graph = new_graph(input);
+  const int conv = add(graph, "Conv", "conv", 2, LCIP_NO_ACTOR);
+  set(graph, conv, "pads", LCIP_ATTR_INTS, pads);
+  set(graph, conv, "strides", LCIP_ATTR_INTS, strides);
+  constant(graph, conv, 1, random_tensor(weights, 7));
+  finish(graph, conv);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "conv"), ==, LCIP_NUMERICS_WINOGRAD);
+  check(graph, 1);
+}
+
+/* Other windows than 3x3, and strides over few channels; these need no reorder of the input. */
+static void test_winograd_windows(void) {
+  check_winograd_window(lcip_shape(4, 1, 32, 27, 27), lcip_shape(4, 32, 32, 5, 5), "2 2 2 2",
+                        "1 1");
+  check_winograd_window(lcip_shape(4, 1, 64, 17, 17), lcip_shape(4, 64, 64, 1, 7), "0 3 0 3",
+                        "1 1");
+  check_winograd_window(lcip_shape(4, 1, 64, 17, 17), lcip_shape(4, 64, 64, 7, 1), "3 0 3 0",
+                        "1 1");
+  check_winograd_window(lcip_shape(4, 1, 3, 64, 64), lcip_shape(4, 64, 3, 7, 7), "3 3 3 3", "2 2");
+}
+
+/* A budget for one of two convolutions: the one that gains more for a byte, which is the one with
+ * more pixels, keeps Winograd's weights. */
+static void test_budget(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 64, 48, 48));
+  const int large = add_conv(graph, "large", LCIP_NO_ACTOR, 64, 64, "1 1 1 1");
+  const int pool = add_pool(graph, "MaxPool", large, "1 1 1 1");
+  set(graph, pool, "strides", LCIP_ATTR_INTS, "2 2");
+  finish(graph, add_conv(graph, "small", pool, 64, 64, "1 1 1 1"));
+  const LcipPlanOptions budget = {.winograd_budget_bytes = 1100 * 1024};
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  g_autoptr(LcipPlan) less = compile(graph, &budget);
+  const LcipPlanStep *step = lcip_plan_step(less, (guint)actor_of(less, "small")->step);
+  g_assert_cmpint(numerics_of(graph, &(LcipPlanOptions){0}, "small"), ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(numerics_of(graph, &budget, "large"), ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_cmpint(step->kernel->numerics, <, LCIP_NUMERICS_WINOGRAD);
+  g_assert_nonnull(strstr(step->reason, "budget"));
+  g_assert_cmpuint(lcip_plan_lane(less, 0)->weight_bytes, <, lcip_plan_lane(plan, 0)->weight_bytes);
+}
+
+/* ---- weights as a file has them ---- */
+
+static LcipTensor *unaligned_copy(const LcipTensor *tensor) {
+  const gsize size_bytes = lcip_tensor_get_bytes(tensor);
+  guint8 *stored = g_malloc(size_bytes + 1);
+  memcpy(stored + 1, lcip_tensor_get_data(tensor), size_bytes);
+  g_autoptr(GBytes) bytes = g_bytes_new_take(stored, size_bytes + 1);
+  return lcip_tensor_new_from_bytes(lcip_tensor_get_spec(tensor), bytes, 1);
+}
+
+static LcipTensor *product_with(LcipTensor *weights, LcipTensor *x) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(2, 1, 200));
+  const int gemm = add(graph, "Gemm", "gemm", 2, LCIP_NO_ACTOR);
+  set(graph, gemm, "transB", LCIP_ATTR_INT, "1");
+  constant(graph, gemm, 1, lcip_tensor_ref(weights));
+  finish(graph, gemm);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  return output_of(plan, x);
+}
+
+/* Large ones are read where they are: no second copy of them is made. */
+static void test_unaligned_weights(void) {
+  g_autoptr(LcipTensor) x = random_tensor(lcip_shape(2, 1, 200), 1);
+  g_autoptr(LcipTensor) aligned = random_tensor(lcip_shape(2, 300, 200), 2);
+  g_autoptr(LcipTensor) unaligned = unaligned_copy(aligned);
+  g_assert_false(lcip_tensor_is_aligned(unaligned));
+  g_autoptr(LcipTensor) found = product_with(unaligned, x);
+  g_autoptr(LcipTensor) expected = product_with(aligned, x);
+  g_assert_false(lcip_tensor_is_aligned(unaligned));
+  g_assert_cmpmem(lcip_tensor_get_data(found), lcip_tensor_get_bytes(found),
+                  lcip_tensor_get_data(expected), lcip_tensor_get_bytes(expected));
+}
+
+/* ---- the width of vectors ---- */
+
+/* x -> first -> relu -> second -> y */
+static LcipGraph *width_graph(int channels) {
+  LcipGraph *graph = new_graph(lcip_shape(4, 1, channels, 19, 20));
+  const int first = add_conv(graph, "first", LCIP_NO_ACTOR, channels, channels, "1 1 1 1");
+  const int relu = add(graph, "Relu", "relu", 1, first);
+  finish(graph, add_conv(graph, "second", relu, channels, channels, "1 1 1 1"));
+  return graph;
+}
+
+/* Both convolutions of a graph of @channels give @format, and the plan says why if @because. */
+static void check_width(int channels, LcipFormat format, gboolean because) {
+  g_autoptr(LcipGraph) graph = width_graph(channels);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
+  g_assert_cmpint(step->output.format, ==, format);
+  g_assert_cmpint(strstr(step->reason, "in blocks of 8 channels: ") != NULL, ==, because);
+  check(graph, 2);
+}
+
+/* Names are those of kernels that the rest of the graph does without. */
+static void check_width_pin(void) {
+  g_autoptr(LcipGraph) graph = width_graph(24);
+  lcip_mapping_pin(lcip_graph_find_mapping(graph, NULL), "second", "conv-blocked-avx512");
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const LcipPlanStep *first = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
+  const LcipPlanStep *second = lcip_plan_step(plan, (guint)actor_of(plan, "second")->step);
+  g_assert_cmpint(first->output.format, ==, LCIP_FORMAT_NCHW8C);
+  g_assert_cmpint(second->output.format, ==, LCIP_FORMAT_NCHW16C);
+  g_assert_cmpstr(second->reason, ==, "pinned");
+  check(graph, 2);
+}
+
+/* Where 512 bits are computed in halves, three blocks of 8 channels are less than two of 16. */
+static void test_width_halves(void) {
+  check_width(24, LCIP_FORMAT_NCHW8C, TRUE);
+  check_width(64, LCIP_FORMAT_NCHW16C, FALSE);
+  check_width_pin();
+}
+
+static void test_width_full(void) {
+  check_width(24, LCIP_FORMAT_NCHW16C, FALSE);
+  check_width(64, LCIP_FORMAT_NCHW16C, FALSE);
+}
+
+/* Without AVX-512 there is nothing to choose. */
+static void check_no_choice(void) {
+  g_autoptr(LcipGraph) graph = width_graph(24);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "first")->step);
+  g_assert_null(strstr(step->reason, "in blocks of 8 channels: "));
+  check(graph, 2);
+}
+
+/* What the processor has is found once in a process. */
+static void test_width(void) {
+  if (!(lcip_cpu_features() & LCIP_CPU_AVX512)) {
+    check_no_choice();
+    return;
+  }
+  g_setenv("LCIP_CPU_VECTOR_BITS", "256", TRUE);
+  g_test_trap_subprocess("/transform/width/subprocess/halves", 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_passed();
+  g_setenv("LCIP_CPU_VECTOR_BITS", "512", TRUE);
+  g_test_trap_subprocess("/transform/width/subprocess/full", 0, G_TEST_SUBPROCESS_DEFAULT);
+  g_test_trap_assert_passed();
+  g_unsetenv("LCIP_CPU_VECTOR_BITS");
+}
+
+void add_kernel_tests(void) {
+  g_test_add_func("/transform/winograd-windows", test_winograd_windows);
+  g_test_add_func("/transform/budget", test_budget);
+  g_test_add_func("/transform/direct", test_direct);
+  g_test_add_func("/transform/unaligned-weights", test_unaligned_weights);
+  g_test_add_func("/transform/width", test_width);
+  g_test_add_func("/transform/width/subprocess/halves", test_width_halves);
+  g_test_add_func("/transform/width/subprocess/full", test_width_full);
+}
