@@ -2,9 +2,9 @@
 
 #include "lcip-vec.h"
 
-/* The transforms along one axis, on vectors of channels: of 4, 6, 8 or 10 inputs, and to as many
- * outputs as the name's last number says from the first one's. Points: 0, 1, -1, then 2, -2, then
- * 1/2, -1/2, then 3/4, -3/4 (of ten usual ones the fourth with the least error), and infinity. */
+/* The transforms along one axis, on vectors of channels: of 4, 6, 8 or 10 inputs, and from as many
+ * products to fewer outputs (the second number). Points: 0, 1, -1, then 2, -2, then 1/2, -1/2, then
+ * 3/4, -3/4 (of nine usual pairs the one with the least error), and infinity. */
 
 LCIP_INLINE void winograd_input_4(vf d[4]) {
   const vf d1 = d[1], d2 = d[2];
@@ -81,34 +81,19 @@ LCIP_INLINE void winograd_output_6_4(const vf q[6], vf y[4]) {
   y[3] = q[5] + (b + 8.0f * d);
 }
 
-LCIP_INLINE void winograd_output_8_6(const vf q[8], vf y[6]) {
+/* To 4, 5 or 6 outputs: the last one has infinity's product. */
+LCIP_INLINE void winograd_output_8(const int m, const vf q[8], vf *y) {
   const vf a = q[1] + q[2], b = q[1] - q[2], c = q[3] + q[4], d = q[3] - q[4];
   const vf e = q[5] + q[6], f = q[5] - q[6];
   y[0] = (q[0] + a) + (c + e);
   y[1] = (b + 2.0f * d) + 0.5f * f;
   y[2] = (a + 4.0f * c) + 0.25f * e;
   y[3] = (b + 8.0f * d) + 0.125f * f;
-  y[4] = (a + 16.0f * c) + 0.0625f * e;
-  y[5] = q[7] + ((b + 32.0f * d) + 0.03125f * f);
-}
-
-LCIP_INLINE void winograd_output_8_4(const vf q[8], vf y[4]) {
-  const vf a = q[1] + q[2], b = q[1] - q[2], c = q[3] + q[4], d = q[3] - q[4];
-  const vf e = q[5] + q[6], f = q[5] - q[6];
-  y[0] = (q[0] + a) + (c + e);
-  y[1] = (b + 2.0f * d) + 0.5f * f;
-  y[2] = (a + 4.0f * c) + 0.25f * e;
-  y[3] = q[7] + ((b + 8.0f * d) + 0.125f * f);
-}
-
-LCIP_INLINE void winograd_output_8_5(const vf q[8], vf y[5]) {
-  const vf a = q[1] + q[2], b = q[1] - q[2], c = q[3] + q[4], d = q[3] - q[4];
-  const vf e = q[5] + q[6], f = q[5] - q[6];
-  y[0] = (q[0] + a) + (c + e);
-  y[1] = (b + 2.0f * d) + 0.5f * f;
-  y[2] = (a + 4.0f * c) + 0.25f * e;
-  y[3] = (b + 8.0f * d) + 0.125f * f;
-  y[4] = q[7] + ((a + 16.0f * c) + 0.0625f * e);
+  if (m > 4)
+    y[4] = (a + 16.0f * c) + 0.0625f * e;
+  if (m > 5)
+    y[5] = (b + 32.0f * d) + 0.03125f * f;
+  y[m - 1] = q[7] + y[m - 1];
 }
 
 LCIP_INLINE void winograd_output_10_4(const vf q[10], vf y[4]) {
@@ -140,12 +125,8 @@ LCIP_INLINE void winograd_output(const int side, const int m, const vf *q, vf *y
     winograd_output_4_2(q, y);
   else if (side == 6)
     winograd_output_6_4(q, y);
-  else if (side == 8 && m == 6)
-    winograd_output_8_6(q, y);
-  else if (side == 8 && m == 5)
-    winograd_output_8_5(q, y);
   else if (side == 8)
-    winograd_output_8_4(q, y);
+    winograd_output_8(m, q, y);
   else
     winograd_output_10_4(q, y);
 }

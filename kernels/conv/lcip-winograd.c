@@ -59,7 +59,9 @@ static gint64 window_of(const LcipPlaneWindow *win, int axis) {
 gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const char **reason) {
   LcipPlaneWindow win;
   const LcipShape *in = &step->inputs[0].shape, *weights = &step->inputs[1].shape;
-  if (!lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, NULL) ||
+  /* Strides make windows smaller alone: most convolutions are refused before theirs are known. */
+  if (weights->dims[2] < tile.kernel_rows || weights->dims[3] < tile.kernel_cols ||
+      !lcip_plane_window_init(&win, LCIP_WINDOW_CONV, step, in, NULL) ||
       window_of(&win, 0) != tile.kernel_rows || window_of(&win, 1) != tile.kernel_cols) {
     *reason = "it is for windows of another size";
     return FALSE;
