@@ -47,6 +47,27 @@ static void test_winograd_windows(void) {
   check_winograd_window(lcip_shape(4, 1, 3, 64, 64), lcip_shape(4, 64, 3, 7, 7), "3 3 3 3", "2 2");
 }
 
+static void check_tile(int channels, int side, gboolean pools, const char *kernel) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, channels, side, side));
+  int last = add_conv(graph, "conv", LCIP_NO_ACTOR, channels, channels, "1 1 1 1");
+  if (pools) {
+    last = add(graph, "MaxPool", "pool", 1, last);
+    set(graph, last, "kernel_shape", LCIP_ATTR_INTS, "2 2");
+    set(graph, last, "strides", LCIP_ATTR_INTS, "2 2");
+  }
+  finish(graph, last);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "conv")->step);
+  g_assert_true(g_str_has_prefix(step->kernel->name, kernel));
+  check(graph, 1);
+}
+
+/* Large tiles need fewer products where there are many pixels. A pool wants tiles of even sides. */
+static void test_winograd_tiles(void) {
+  check_tile(64, 56, FALSE, "conv-winograd7-blocked-");
+  check_tile(64, 56, TRUE, "conv-winograd8-blocked-");
+}
+
 /* A budget for one of two convolutions: the one that gains more for a byte, which is the one with
  * more pixels, keeps Winograd's weights. */
 static void test_budget(void) {
@@ -171,6 +192,7 @@ static void test_width(void) {
 
 void add_kernel_tests(void) {
   g_test_add_func("/transform/winograd-windows", test_winograd_windows);
+  g_test_add_func("/transform/winograd-tiles", test_winograd_tiles);
   g_test_add_func("/transform/budget", test_budget);
   g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/unaligned-weights", test_unaligned_weights);

@@ -110,7 +110,7 @@ void assert_close(const LcipTensor *found, const LcipTensor *expected) {
   const float *a = lcip_tensor_get_data(found), *b = lcip_tensor_get_data(expected);
   const gint64 n = lcip_shape_count(shape);
   g_assert_true(lcip_shape_equal(lcip_tensor_get_shape(found), shape));
-  const float size = MAX(1.0f, 0.1f * root_mean_square(b, n));
+  const float size = MAX(1.0f, root_mean_square(b, n));
   for (gint64 i = 0; i < n; i++)
     g_assert_cmpfloat_with_epsilon(a[i], b[i], 1e-3f * MAX(size, fabsf(b[i])));
 }

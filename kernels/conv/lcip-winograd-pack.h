@@ -1,6 +1,6 @@
 #pragma once
 
-#include "lcip-vec.h"
+#include "lcip-winograd-vec.h"
 #include "lcip-winograd.h"
 
 /* Transforming the weights, in double precision: G g G' of each window, of TAPS_Y x TAPS_X to
@@ -9,27 +9,29 @@
 
 enum { WINOGRAD_WIDTH = 2 * LCIP_LANES };
 
-/* Row i of G: the powers of the i-th point of lcip-winograd-vec.h, times a factor that the
- * transform of the input leaves to the weights; the last row is infinity's. */
-static const double winograd_points[] = {0, 1, -1, 2, -2, .5, -.5, .75, -.75};
-static const double winograd_factors_4[] = {1, .5, .5};
-static const double winograd_factors_6[] = {1 / 4., -1 / 6., -1 / 6., 1 / 24., 1 / 24.};
-static const double winograd_factors_8[] = {1,       -2 / 9.,  -2 / 9., 1 / 90.,
-                                            1 / 90., 32 / 45., 32 / 45.};
-static const double winograd_factors_10[] = {16 / 9.,     -32 / 63.,      -32 / 63.,
-                                             16 / 4950.,  16 / 4950.,     -512 / 225.,
-                                             -512 / 225., 32768 / 17325., 32768 / 17325.};
+/* The finite points of @side products, as lcip-winograd-vec.h orders them. */
+static void winograd_points(int side, double points[WINOGRAD_MAX_SIDE]) {
+  static const float few[] = {1, 2, 0.5f}, of_9[] = WINOGRAD_PAIRS_9, of_10[] = WINOGRAD_PAIRS_10;
+  const float *pairs = side == 10 ? of_10 : side == 9 ? of_9 : few;
+  points[0] = 0;
+  points[7] = WINOGRAD_SINGLE_9;
+  for (int i = 0; i < side / 2 - 1; i++) {
+    points[1 + 2 * i] = (double)pairs[i];
+    points[2 + 2 * i] = -(double)pairs[i];
+  }
+}
 
-/* @matrix: G for @side products of windows of @taps. */
+/* @matrix: G for @side products of windows of @taps: each point's powers, divided by its distances
+ * to all others; the last row is infinity's. */
 static void winograd_matrix(int side, int taps,
                             double matrix[WINOGRAD_MAX_SIDE][WINOGRAD_MAX_TAPS]) {
-  const double *factors = side == 4   ? winograd_factors_4
-                          : side == 6 ? winograd_factors_6
-                          : side == 8 ? winograd_factors_8
-                                      : winograd_factors_10;
+  double points[WINOGRAD_MAX_SIDE];
+  winograd_points(side, points);
   for (int i = 0; i + 1 < side; i++) {
-    double power = factors[i];
-    for (int k = 0; k < taps; k++, power *= winograd_points[i])
+    double power = 1;
+    for (int k = 0; k + 1 < side; k++)
+      power /= k == i ? 1 : points[i] - points[k];
+    for (int k = 0; k < taps; k++, power *= points[i])
       matrix[i][k] = power;
   }
   for (int k = 0; k < taps; k++)

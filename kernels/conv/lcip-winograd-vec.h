@@ -2,16 +2,26 @@
 
 #include "lcip-vec.h"
 
-/* The transforms along one axis, on vectors of channels: of 4, 6, 8 or 10 inputs, and from as many
- * products to fewer outputs (the second number). Points: 0, 1, -1, then 2, -2, then 1/2, -1/2, then
- * 3/4, -3/4 (of nine usual pairs the one with the least error), and infinity. */
+/* The transforms along one axis, on vectors of channels: of 4, 6, 8, 9 or 10 inputs, and from as
+ * many products to fewer outputs (the second number).
+ *
+ * Points: 0, infinity, and pairs p and -p: 1, then 2, then 1/2; 9 and 10 products have pairs of
+ * their own, and 9 one point alone. Of hundreds of choices with coefficients exact in single
+ * precision, those with about the least error. The input's rows are the products of x - q for all
+ * other points q, the highest power's coefficient being 1; what divides them is with the weights.
+ */
+#define WINOGRAD_PAIRS_9                                                                           \
+  { 0.5f, 0.875f, 1.375f }
+#define WINOGRAD_SINGLE_9 3.5f
+#define WINOGRAD_PAIRS_10                                                                          \
+  { 0.375f, 0.8125f, 1.25f, 2.25f }
 
 LCIP_INLINE void winograd_input_4(vf d[4]) {
   const vf d1 = d[1], d2 = d[2];
-  d[0] = d[0] - d2;
+  d[0] = d2 - d[0];
   d[1] = d1 + d2;
   d[2] = d2 - d1;
-  d[3] = d1 - d[3];
+  d[3] = d[3] - d1;
 }
 
 LCIP_INLINE void winograd_input_6(vf d[6]) {
@@ -28,7 +38,7 @@ LCIP_INLINE void winograd_input_6(vf d[6]) {
 }
 
 LCIP_INLINE void winograd_input_8(vf d[8]) {
-  const vf first = (d[0] - d[6]) + 5.25f * (d[4] - d[2]);
+  const vf first = (d[6] - d[0]) + 5.25f * (d[2] - d[4]);
   const vf last = (d[7] - d[1]) + 5.25f * (d[3] - d[5]);
   const vf a = (d[2] - 4.25f * d[4]) + d[6], b = (d[1] - 4.25f * d[3]) + d[5];
   const vf c = 0.25f * d[2] + (d[6] - 1.25f * d[4]);
@@ -45,24 +55,57 @@ LCIP_INLINE void winograd_input_8(vf d[8]) {
   d[7] = last;
 }
 
-/* One pair of points +-p: of the product of x^2 - q^2 for the other pairs, x^6 - s x^4 + t x^2 - u,
- * times x (x + p) and x (x - p). */
-LCIP_INLINE void winograd_pair_10(const vf d[10], float p, float s, float t, float u, vf *plus,
-                                  vf *minus) {
-  const vf even = (d[8] - s * d[6]) + (t * d[4] - u * d[2]);
-  const vf odd = p * d[7] - (p * s) * d[5] + ((p * t) * d[3] - (p * u) * d[1]);
-  *plus = even + odd;
-  *minus = even - odd;
+/* The product of x^2 - p^2 for all @n pairs but one, on every second value. */
+LCIP_INLINE vf winograd_product(const vf *d, const float *pairs, const int n, const int but) {
+  float c[5] = {1.0f};
+  int degree = 0;
+  LCIP_UNROLL
+  for (int i = 0; i < n; i++)
+    if (i != but) {
+      c[++degree] = 0.0f;
+      LCIP_UNROLL
+      for (int k = degree; k > 0; k--)
+        c[k] -= pairs[i] * pairs[i] * c[k - 1];
+    }
+  vf sum = d[2 * degree];
+  LCIP_UNROLL
+  for (int k = 1; k <= degree; k++)
+    sum = sum + c[k] * d[2 * (degree - k)];
+  return sum;
+}
+
+/* @n pairs: 2 n + 2 inputs. */
+LCIP_INLINE void winograd_input_pairs(const vf *d, const float *pairs, const int n, vf *out) {
+  out[0] = winograd_product(d, pairs, n, n);
+  LCIP_UNROLL
+  for (int i = 0; i < n; i++) {
+    const vf even = winograd_product(d + 2, pairs, n, i);
+    const vf odd = winograd_product(d + 1, pairs, n, i);
+    out[1 + 2 * i] = even + pairs[i] * odd;
+    out[2 + 2 * i] = even - pairs[i] * odd;
+  }
+  out[1 + 2 * n] = winograd_product(d + 1, pairs, n, n);
+}
+
+/* All points but the single one have the factor x minus it. */
+LCIP_INLINE void winograd_input_9(vf d[9]) {
+  const float pairs[] = WINOGRAD_PAIRS_9;
+  vf e[8], f[8];
+  LCIP_UNROLL
+  for (int i = 0; i < 8; i++)
+    e[i] = d[i + 1] - WINOGRAD_SINGLE_9 * d[i];
+  winograd_input_pairs(e, pairs, 3, f);
+  d[7] = winograd_product(d + 1, pairs, 3, 3);
+  d[8] = f[7];
+  LCIP_UNROLL
+  for (int i = 0; i < 7; i++)
+    d[i] = f[i];
 }
 
 LCIP_INLINE void winograd_input_10(vf d[10]) {
+  const float pairs[] = WINOGRAD_PAIRS_10;
   vf f[10];
-  f[0] = (d[8] - 5.8125f * d[6]) + 8.203125f * d[4] + (0.5625f * d[0] - 3.953125f * d[2]);
-  winograd_pair_10(d, 1.0f, 4.8125f, 3.390625f, 0.5625f, &f[1], &f[2]);
-  winograd_pair_10(d, 2.0f, 1.8125f, 0.953125f, 0.140625f, &f[3], &f[4]);
-  winograd_pair_10(d, 0.5f, 5.5625f, 6.8125f, 2.25f, &f[5], &f[6]);
-  winograd_pair_10(d, 0.75f, 5.25f, 5.25f, 1.0f, &f[7], &f[8]);
-  f[9] = (d[9] - 5.8125f * d[7]) + 8.203125f * d[5] + (0.5625f * d[1] - 3.953125f * d[3]);
+  winograd_input_pairs(d, pairs, 4, f);
   LCIP_UNROLL
   for (int i = 0; i < 10; i++)
     d[i] = f[i];
@@ -70,7 +113,7 @@ LCIP_INLINE void winograd_input_10(vf d[10]) {
 
 LCIP_INLINE void winograd_output_4_2(const vf q[4], vf y[2]) {
   y[0] = q[0] + (q[1] + q[2]);
-  y[1] = (q[1] - q[2]) - q[3];
+  y[1] = (q[1] - q[2]) + q[3];
 }
 
 LCIP_INLINE void winograd_output_6_4(const vf q[6], vf y[4]) {
@@ -96,13 +139,39 @@ LCIP_INLINE void winograd_output_8(const int m, const vf q[8], vf *y) {
   y[m - 1] = q[7] + y[m - 1];
 }
 
-LCIP_INLINE void winograd_output_10_4(const vf q[10], vf y[4]) {
-  const vf a = q[1] + q[2], b = q[1] - q[2], c = q[3] + q[4], d = q[3] - q[4];
-  const vf e = q[5] + q[6], f = q[5] - q[6], g = q[7] + q[8], h = q[7] - q[8];
-  y[0] = (q[0] + a) + ((c + e) + g);
-  y[1] = (b + 2.0f * d) + (0.5f * f + 0.75f * h);
-  y[2] = (a + 4.0f * c) + (0.25f * e + 0.5625f * g);
-  y[3] = (q[9] + (b + 8.0f * d)) + (0.125f * f + 0.421875f * h);
+/* @m outputs of @n pairs and of point 0, whose product is @y[0] before. */
+LCIP_INLINE void winograd_output_pairs(const vf *q, const float *pairs, const int n, const int m,
+                                       vf *y) {
+  LCIP_UNROLL
+  for (int k = 1; k < m; k++)
+    y[k] = v_set1(0.0f);
+  LCIP_UNROLL
+  for (int i = 0; i < n; i++) {
+    const vf sum = q[1 + 2 * i] + q[2 + 2 * i], difference = q[1 + 2 * i] - q[2 + 2 * i];
+    float power = 1.0f;
+    LCIP_UNROLL
+    for (int k = 0; k < m; k++, power *= pairs[i])
+      y[k] = y[k] + power * (k % 2 ? difference : sum);
+  }
+}
+
+LCIP_INLINE void winograd_output_9_7(const vf q[9], vf y[7]) {
+  const float pairs[] = WINOGRAD_PAIRS_9;
+  float power = 1.0f;
+  y[0] = q[0];
+  winograd_output_pairs(q, pairs, 3, 7, y);
+  LCIP_UNROLL
+  for (int k = 0; k < 7; k++, power *= WINOGRAD_SINGLE_9)
+    y[k] = y[k] + power * q[7];
+  y[6] = y[6] + q[8];
+}
+
+/* To 4 or 8 outputs. */
+LCIP_INLINE void winograd_output_10(const int m, const vf q[10], vf *y) {
+  const float pairs[] = WINOGRAD_PAIRS_10;
+  y[0] = q[0];
+  winograd_output_pairs(q, pairs, 4, m, y);
+  y[m - 1] = y[m - 1] + q[9];
 }
 
 /* @side inputs, constants after inlining; one is left as it is. */
@@ -113,6 +182,8 @@ LCIP_INLINE void winograd_input(const int side, vf *d) {
     winograd_input_6(d);
   else if (side == 8)
     winograd_input_8(d);
+  else if (side == 9)
+    winograd_input_9(d);
   else if (side == 10)
     winograd_input_10(d);
 }
@@ -127,6 +198,8 @@ LCIP_INLINE void winograd_output(const int side, const int m, const vf *q, vf *y
     winograd_output_6_4(q, y);
   else if (side == 8)
     winograd_output_8(m, q, y);
+  else if (side == 9)
+    winograd_output_9_7(q, y);
   else
-    winograd_output_10_4(q, y);
+    winograd_output_10(m, q, y);
 }

@@ -1,6 +1,8 @@
 #include "config.h"
 #include "lcip-winograd.h"
 
+#include <math.h>
+
 enum { CACHE_LINE_ELEMS = 16 };
 
 /* Transformed input of a chunk: what a usual L2 cache holds beside the weights in use. */
@@ -11,7 +13,8 @@ enum { CACHE_LINE_ELEMS = 16 };
 static const struct {
   int side;
   double input, output;
-} axis_costs[] = {{1, 2, 2}, {4, 6.25, 7.5}, {6, 11.7, 13}, {8, 23.75, 30}, {10, 35, 40}};
+} axis_costs[] = {{1, 2, 2},      {4, 6.25, 7.5}, {6, 11.7, 13},
+                  {8, 23.75, 30}, {9, 32, 40},    {10, 42, 50}};
 /* Below this many multiply-adds for a pair of weight vectors the loads of these take longer. */
 static const double MIN_PAIR_COST = 8;
 /* A pair's own loads and loop. */
@@ -25,8 +28,8 @@ static const double NO_OVERLAP = 0.3;
 /* 12 MiB: what a network leaves of a usual last-level cache. */
 static const double SHARED_CACHE_ELEMS = 3 << 20;
 
-/* A larger tile has larger errors and weights; each size must gain this much on the one before. */
-static const double LEAST_GAIN = 0.92;
+/* A larger tile has larger errors and weights; two products more must gain this much. */
+static const double LEAST_GAIN = 0.95;
 
 static gint64 divide_up(gint64 a, gint64 b) {
   return (a + b - 1) / b;
@@ -208,10 +211,7 @@ double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa,
   LcipWinograd p;
   if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, tile, NULL))
     return G_MAXDOUBLE;
-  double cost = winograd_cost(&p, isa);
-  for (int side = MAX(side_rows(tile), side_cols(tile)); side > 2; side -= 2)
-    cost /= LEAST_GAIN;
-  return cost;
+  return winograd_cost(&p, isa) / pow(LEAST_GAIN, MAX(side_rows(tile), side_cols(tile)) / 2.0 - 1);
 }
 
 double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa *isa) {
