@@ -521,3 +521,8 @@ static const KernelCase kernel_cases[] = {
     {"Conv", "f:2x12x5x21 c:24x12x1x5 c:24", "pads=0 2 0 2", "Swish"},
     {"Conv", "f:1x48x5x9 c:48x24x3x3 c:48", "group=2;pads=1 1 1 1", "Clip"},
 };
+
+/* Too large for all kernels: for those that would have nothing to sweep otherwise. */
+static const KernelCase sweep_cases[] = {
+    {"Conv", "p:1x256x37x36 q:64x256x3x3", "pads=1 1 1 1", "Add Relu"}, /* in stages */
+};

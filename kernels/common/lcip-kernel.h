@@ -59,7 +59,8 @@ typedef struct _LcipClQueue LcipClQueue;
 
 /** LcipKernelSweep: several firings of a step, each on its own data, in one sweep over the weights
  * that they share: each part of these is read from memory once for all of them.
- * @weights: the input that is the same in all of them, a constant.
+ * @weights: the input that is the same in all of them, a constant. @least_bytes: of these, below
+ * which a sweep does not pay.
  * @supports: may be NULL for all steps that the kernel supports.
  * @job_bytes: room for what begin() makes of a firing.
  * @begin: fills @job from @call, which must stay, and does what comes before; @n_parts follows from
@@ -69,7 +70,7 @@ typedef struct _LcipClQueue LcipClQueue;
  * run(). */
 typedef struct {
   guint weights;
-  gsize job_bytes;
+  gsize least_bytes, job_bytes;
   gboolean (*supports)(const LcipStep *step);
   gboolean (*begin)(const LcipCall *call, gpointer job, LcipTeam *team, guint *n_parts,
                     GError **error);

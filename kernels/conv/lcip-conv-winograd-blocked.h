@@ -1,7 +1,8 @@
 #pragma once
 
 /* Tiles of TILE_Y x TILE_X outputs of windows of TAPS_Y x TAPS_X; whoever includes this has defined
- * these, and WINOGRAD_NAME, the kernel's. */
+ * these, WINOGRAD_NAME and WINOGRAD_KERNEL; WINOGRAD_POOLS for lcip.ConvMaxPool too,
+ * WINOGRAD_SWEEPS where several firings may share a sweep over the weights. */
 enum {
   SIDE_Y = TILE_Y + TAPS_Y - 1,
   SIDE_X = TILE_X + TAPS_X - 1,
@@ -9,6 +10,7 @@ enum {
   WINOGRAD_MAX_TAPS = 7
 };
 
+#include "lcip-winograd-micro.h"
 #include "lcip-winograd-pack.h"
 #include "lcip-winograd-vec.h"
 #include "lcip-winograd.h"
@@ -30,10 +32,8 @@ enum {
  * ConvMaxPool stores the largest of each 2x2 outputs alone: tiles have even sides, so that no 2x2
  * lies in two of them. */
 
-#define ROWS LCIP_ROWS
 #define GROUP (2 * LCIP_LANES) /* output channels of a micro-kernel */
 
-enum { CACHE_LINE_ELEMS = 16 };
 /* Staged: parts of the tiles that are chunks of their own, for each block or group. */
 enum { STAGE_PARTS = 2 };
 /* Staged: from the tile that is transformed to the one that is fetched meanwhile. */
@@ -286,86 +286,6 @@ static void transform_inputs(const Conv *conv, const Chunk *chunk) {
     }
 }
 
-/* What a micro-kernel reads and writes: @x: its first tile's values, blocks @x_block apart; @w:
- * weights; @next: what it fetches into the L2 cache meanwhile, @next_step for each channel: of the
- * weights after these; @out: the two vectors of a tile are @out_vec apart. In elements. */
-typedef struct {
-  const float *x, *w, *next;
-  float *out;
-  gsize x_block, out_vec, next_step;
-  gint64 c;
-} Micro;
-
-/* Adds the products of V_CHANNELS channels. @next: weights to fetch meanwhile. */
-LCIP_INLINE void multiply_channels(vf sum[ROWS][2], const float *x, const float *w,
-                                   const float *next, gsize next_step, const int tiles,
-                                   const int vecs) {
-  vf read[ROWS];
-  LCIP_UNROLL
-  for (int i = 0; i < tiles && V_CHANNELS > 1; i++)
-    read[i] = v_load(x + i * LCIP_BLOCK);
-  LCIP_UNROLL
-  for (int k = 0; k < V_CHANNELS; k++, w += vecs * LCIP_LANES, next += next_step) {
-    const vf w0 = v_load(w), w1 = vecs > 1 ? v_load(w + LCIP_LANES) : w0;
-    __builtin_prefetch(next, 0, 2);
-    if (vecs * LCIP_LANES > CACHE_LINE_ELEMS)
-      __builtin_prefetch(next + CACHE_LINE_ELEMS, 0, 2);
-    LCIP_UNROLL
-    for (int i = 0; i < tiles; i++) {
-      const vf value = V_CHANNELS > 1 ? read[i] : v_set1(x[i * LCIP_BLOCK]);
-      sum[i][0] = v_multiply_channel(sum[i][0], value, V_CHANNELS, k, w0);
-      if (vecs > 1)
-        sum[i][1] = v_multiply_channel(sum[i][1], value, V_CHANNELS, k, w1);
-    }
-  }
-}
-
-/* @tiles x @vecs sums over all input channels. */
-LCIP_INLINE void micro_body(const Micro *m, const int tiles, const int vecs) {
-  vf sum[ROWS][2];
-  const float *w = m->w, *next = m->next;
-  LCIP_UNROLL
-  for (int i = 0; i < tiles; i++)
-    sum[i][0] = sum[i][1] = v_set1(0.0f);
-  for (gint64 done = 0; done < m->c; done += LCIP_BLOCK) {
-    const float *x = m->x + (gsize)(done / LCIP_BLOCK) * m->x_block;
-    const gint64 depth = MIN(LCIP_BLOCK, m->c - done);
-    for (gint64 k = 0; k < depth; k += V_CHANNELS, x += V_CHANNELS) {
-      multiply_channels(sum, x, w, next, m->next_step, tiles, vecs);
-      w += V_CHANNELS * vecs * LCIP_LANES;
-      next += V_CHANNELS * m->next_step;
-    }
-  }
-  LCIP_UNROLL
-  for (int i = 0; i < tiles; i++) {
-    v_store(m->out + i * LCIP_LANES, sum[i][0]);
-    if (vecs > 1)
-      v_store(m->out + m->out_vec + i * LCIP_LANES, sum[i][1]);
-  }
-}
-
-#define MICRO(r)                                                                                   \
-  static void micro_1_##r(const Micro *m) {                                                        \
-    micro_body(m, r, 1);                                                                           \
-  }                                                                                                \
-  static void micro_2_##r(const Micro *m) {                                                        \
-    micro_body(m, r, 2);                                                                           \
-  }
-#define MICRO_ENTRY(r) {micro_1_##r, micro_2_##r},
-
-#if ROWS == 14
-#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
-#elif ROWS == 8
-#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8)
-#else
-#define MICRO_EACH(M) M(1) M(2) M(3) M(4) M(5) M(6)
-#endif
-
-MICRO_EACH(MICRO)
-
-/* [tiles - 1][vectors - 1] */
-static void (*const micros[ROWS][2])(const Micro *) = {MICRO_EACH(MICRO_ENTRY)};
-
 /* Vectors of output channels in @group: 2, or 1 in the last. */
 static int group_vecs(const LcipWinograd *p, gint64 group) {
   return (int)MIN(2, p->vecs - 2 * group);
@@ -385,18 +305,20 @@ static void fetch_inputs(const Conv *conv, const Chunk *chunk, gint64 part, gint
     __builtin_prefetch(x + i * LCIP_BLOCK, 0, 2);
 }
 
-/* One frequency of the chunk's tiles; @next: the weights that will be used next. All parts fetch
- * some of them: fetched during one part alone, they would come too late. */
+/* One frequency of the chunk's tiles; @next: the weights that will be used next, of which this
+ * fetches share @share of @n_shares. All parts fetch some of them: fetched during one part alone,
+ * they would come too late. */
 static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 freq,
-                     float *products, const float *next) {
+                     float *products, const float *next, gint64 share, gint64 n_shares) {
   const LcipWinograd *p = &conv->plan;
   const gint64 parts = (chunk->n_tiles + ROWS - 1) / ROWS;
   const gint64 width = group_vecs(p, group) * LCIP_LANES;
+  const gint64 next_step = (width + parts * n_shares - 1) / (parts * n_shares);
   Micro m = {.w = group_weights(conv, group, freq),
-             .next = next,
+             .next = next + share * parts * next_step * p->packed_c,
              .x_block = (gsize)(p->max_tiles * LCIP_BLOCK),
              .out_vec = (gsize)(p->max_tiles * LCIP_LANES),
-             .next_step = (gsize)((width + parts - 1) / parts),
+             .next_step = (gsize)next_step,
              .c = p->packed_c};
   for (gint64 part = 0; part < parts; part++, m.next += m.next_step * (gsize)m.c) {
     const gint64 begin = chunk->n_tiles * part / parts;
@@ -582,7 +504,8 @@ static void run_chunk(gpointer data, guint index, guint worker) {
   transform_inputs(conv, &chunk);
   for (gint64 group = chunk.group; group < chunk.group_end; group++) {
     for (gint64 freq = 0; freq < p->freqs; freq++)
-      multiply(conv, &chunk, group, freq, chunk.products, group_weights(conv, group, freq + 1));
+      multiply(conv, &chunk, group, freq, chunk.products, group_weights(conv, group, freq + 1), 0,
+               1);
     store_tiles(conv, &chunk, group, chunk.products);
   }
 }
@@ -613,15 +536,24 @@ static void stage_in(gpointer data, guint index, guint worker) {
   transform_inputs(conv, &chunk);
 }
 
-static void stage_multiply(gpointer data, guint index, guint worker) {
-  const Conv *conv = data;
-  const LcipWinograd *p = &conv->plan;
-  Chunk chunk = stage_chunk(conv, 0, 1);
-  const gint64 next = index + conv->workers;
-  chunk.next_freq = next < p->freqs ? next : 0;
+/* One frequency, for all images of @n convolutions with the same weights. */
+static void multiply_stage(const gconstpointer *convs, guint n, guint freq) {
+  const Conv *first = convs[0];
+  const LcipWinograd *p = &first->plan;
+  const gint64 next = freq + first->workers;
   for (gint64 group = 0; group < p->groups; group++)
-    multiply(conv, &chunk, group, index, stage_products(conv, group),
-             group_weights(conv, MIN(group + 1, p->groups - 1), index));
+    for (guint i = 0; i < n; i++) {
+      const Conv *conv = convs[i];
+      Chunk chunk = stage_chunk(conv, 0, 1);
+      chunk.next_freq = next < p->freqs ? next : 0;
+      multiply(conv, &chunk, group, freq, stage_products(conv, group),
+               group_weights(conv, MIN(group + 1, p->groups - 1), freq), i, n);
+    }
+}
+
+static void stage_multiply(gpointer conv, guint index, guint worker) {
+  const gconstpointer convs[] = {conv};
+  multiply_stage(convs, 1, index);
 }
 
 static void stage_out(gpointer data, guint index, guint worker) {
@@ -631,7 +563,7 @@ static void stage_out(gpointer data, guint index, guint worker) {
   store_tiles(conv, &chunk, group, stage_products(conv, group) + chunk.tile * LCIP_LANES);
 }
 
-static void run_staged(Conv *conv, LcipTeam *team) {
+static void begin_staged(Conv *conv, LcipTeam *team) {
   LcipWinograd *p = &conv->plan;
   p->max_tiles = p->tiles;
   conv->staged = TRUE;
@@ -639,8 +571,10 @@ static void run_staged(Conv *conv, LcipTeam *team) {
   conv->input_stride = lcip_winograd_input_stride(p, &isa);
   conv->product_stride = lcip_winograd_stage_stride(p, &isa);
   lcip_team_run(team, (guint)(p->blocks * STAGE_PARTS), stage_in, conv);
-  lcip_team_run(team, (guint)p->freqs, stage_multiply, conv);
-  lcip_team_run(team, (guint)(p->groups * STAGE_PARTS), stage_out, conv);
+}
+
+static void end_staged(gpointer conv, LcipTeam *team) {
+  lcip_team_run(team, (guint)(((const Conv *)conv)->plan.groups * STAGE_PARTS), stage_out, conv);
 }
 
 /* ---- strides ---- */
@@ -686,35 +620,85 @@ static void place_scratch(Conv *conv, const LcipWinograd *planned, LcipTeam *tea
     lcip_team_run(team, (guint)(p->n * p->blocks * p->h), split_row, conv);
 }
 
-/* The way is that for which there is scratch, whatever the actual shapes. */
-static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
-  Conv conv = {.call = call};
-  LcipWinograd *p = &conv.plan, planned;
-  if (!plan_init(&planned, call->step, error) ||
+/* @planned: of the planned shapes. */
+static gboolean conv_init(Conv *conv, const LcipCall *call, LcipWinograd *planned, LcipTeam *team,
+                          GError **error) {
+  LcipWinograd *p = &conv->plan;
+  const char *reason = NULL;
+  *conv = (Conv){.call = call};
+  if (!plan_init(planned, call->step, error) ||
       !lcip_winograd_init(p, call->step, &call->inputs[0].shape, &isa, tile_shape, error))
     return FALSE;
-  const char *reason = NULL;
-  if (!lcip_tail_init(&conv.tail, call->step, &reason)) {
+  if (!lcip_tail_init(&conv->tail, call->step, &reason)) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_UNSUPPORTED, "Conv cannot be computed: %s", reason);
     return FALSE;
   }
-  conv.pool = lcip_step_is(call->step, "ConvMaxPool") ? 2 : 1;
-  conv.oh = call->outputs[0].shape.dims[2];
-  conv.ow = call->outputs[0].shape.dims[3];
-  conv.weights = lcip_blob_data(call->prepared);
-  conv.biases = conv.weights + lcip_winograd_weight_elems(p, &isa);
-  place_scratch(&conv, &planned, team);
-  if (lcip_winograd_staged(&planned, &isa)) {
-    run_staged(&conv, team);
-    return TRUE;
-  }
-  conv.split = lcip_winograd_split(p, &isa, lcip_team_size(team));
-  conv.input_stride = lcip_winograd_input_stride(p, &isa);
-  conv.product_stride = lcip_winograd_product_stride(p, &isa);
-  conv.scratch_elems = lcip_winograd_scratch_elems(p, &isa);
-  lcip_team_run(team, (guint)(conv.split.tile_chunks * conv.split.group_chunks), run_chunk, &conv);
+  conv->pool = lcip_step_is(call->step, "ConvMaxPool") ? 2 : 1;
+  conv->oh = call->outputs[0].shape.dims[2];
+  conv->ow = call->outputs[0].shape.dims[3];
+  conv->weights = lcip_blob_data(call->prepared);
+  conv->biases = conv->weights + lcip_winograd_weight_elems(p, &isa);
+  place_scratch(conv, planned, team);
   return TRUE;
 }
+
+static void run_fused(Conv *conv, LcipTeam *team) {
+  LcipWinograd *p = &conv->plan;
+  conv->split = lcip_winograd_split(p, &isa, lcip_team_size(team));
+  conv->input_stride = lcip_winograd_input_stride(p, &isa);
+  conv->product_stride = lcip_winograd_product_stride(p, &isa);
+  conv->scratch_elems = lcip_winograd_scratch_elems(p, &isa);
+  lcip_team_run(team, (guint)(conv->split.tile_chunks * conv->split.group_chunks), run_chunk, conv);
+}
+
+/* The way is that for which there is scratch, whatever the actual shapes. */
+static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
+  LcipWinograd planned;
+  Conv conv;
+  if (!conv_init(&conv, call, &planned, team, error))
+    return FALSE;
+  if (lcip_winograd_staged(&planned, &isa)) {
+    begin_staged(&conv, team);
+    lcip_team_run(team, (guint)conv.plan.freqs, stage_multiply, &conv);
+    end_staged(&conv, team);
+  } else {
+    run_fused(&conv, team);
+  }
+  return TRUE;
+}
+
+#ifdef WINOGRAD_SWEEPS
+/* ---- several firings in one sweep over the weights: those in stages ---- */
+
+static gboolean sweep_supports(const LcipStep *step) {
+  LcipWinograd plan;
+  return plan_init(&plan, step, NULL) && lcip_winograd_staged(&plan, &isa);
+}
+
+static gboolean sweep_begin(const LcipCall *call, gpointer data, LcipTeam *team, guint *n_parts,
+                            GError **error) {
+  Conv *conv = data;
+  LcipWinograd planned;
+  if (!conv_init(conv, call, &planned, team, error))
+    return FALSE;
+  begin_staged(conv, team);
+  *n_parts = (guint)conv->plan.freqs;
+  return TRUE;
+}
+
+/* With less, frames that wait for each other lose more than reading once gains. */
+#define SWEPT_BYTES ((gsize)32 << 20)
+
+static const LcipKernelSweep sweep = {
+    .weights = 1,
+    .least_bytes = SWEPT_BYTES,
+    .job_bytes = sizeof(Conv),
+    .supports = sweep_supports,
+    .begin = sweep_begin,
+    .run = multiply_stage,
+    .end = end_staged,
+};
+#endif
 
 #ifdef WINOGRAD_POOLS
 #define WINOGRAD_OPERATORS "Conv", "lcip.ConvMaxPool", NULL
@@ -738,4 +722,7 @@ const LcipKernel WINOGRAD_KERNEL = {
     .scratch_bytes = scratch_bytes,
     .prepare = prepare,
     .run = run,
+#ifdef WINOGRAD_SWEEPS
+    .sweep = &sweep,
+#endif
 };

@@ -177,9 +177,6 @@ static void list_sinks(LcipGroup *group) {
 
 /* ---- groups ---- */
 
-/* Weights of this size do not stay in the caches from frame to frame. */
-#define SWEPT_BYTES (3 << 20)
-
 static gsize weight_bytes(const LcipPlan *plan, const LcipPlanWork *work, guint input) {
   const int root = work->inputs[input] < 0 ? -1 : lcip_plan_root(plan, work->inputs[input]);
   gsize bytes = 0;
@@ -196,7 +193,7 @@ static gboolean is_swept(const LcipPlan *plan, guint step) {
   const LcipPlanStep *info = g_ptr_array_index(plan->steps, step);
   const LcipKernelSweep *sweep = info->kernel ? info->kernel->sweep : NULL;
   return sweep && work->kind == LCIP_STEP_KERNEL &&
-         weight_bytes(plan, work, sweep->weights) >= SWEPT_BYTES &&
+         weight_bytes(plan, work, sweep->weights) >= sweep->least_bytes &&
          (!sweep->supports || sweep->supports(&work->step));
 }
 
