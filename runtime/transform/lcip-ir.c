@@ -396,3 +396,30 @@ const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, 
   }
   return NULL;
 }
+
+double lcip_ir_least_estimate(const LcipIr *ir, const LcipIrNode *node, const LcipOperator *op,
+                              LcipLaneKind kind, const char *const *families) {
+  guint n;
+  const LcipKernel *const *table = lcip_kernel_table(&n), *first = NULL;
+  LcipTensorSpec inputs[LCIP_MAX_PORTS], outputs[LCIP_MAX_PORTS];
+  LcipTensor *constants[LCIP_MAX_PORTS];
+  LcipPortFormats formats;
+  LcipStep step;
+  double least = 0;
+  if (node->inputs->len > LCIP_MAX_PORTS || node->outputs->len > LCIP_MAX_PORTS)
+    return 0;
+  lcip_ir_step(ir, node, &step, inputs, constants, outputs);
+  step.op = op;
+  for (guint i = 0; i < n; i++) {
+    const LcipKernel *kernel = table[i];
+    lcip_formats_dense(&step, &formats);
+    if (!kernel->estimate || (first && kernel->needs != first->needs) ||
+        !lcip_ir_allows(ir, kernel, kind, families) ||
+        !lcip_kernel_supports(kernel, &step, &formats, NULL))
+      continue;
+    const double work = kernel->estimate(&step);
+    least = first ? MIN(least, work) : work;
+    first = first ? first : kernel;
+  }
+  return least;
+}

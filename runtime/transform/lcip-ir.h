@@ -102,6 +102,10 @@ void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, Lcip
  * slower. */
 const LcipKernel *lcip_ir_best_kernel(const LcipIr *ir, const LcipIrNode *node, LcipLaneKind kind,
                                       const char *const *families);
+/** lcip_ir_least_estimate: of the kernels for the best instruction set that has one for @node were
+ * its operator @op, all inputs dense; 0 where they give none. */
+double lcip_ir_least_estimate(const LcipIr *ir, const LcipIrNode *node, const LcipOperator *op,
+                              LcipLaneKind kind, const char *const *families);
 /** lcip_ir_allows: @kernel may be chosen for nodes on a lane of @kind. @families as in
  * LcipPlanOptions. */
 gboolean lcip_ir_allows(const LcipIr *ir, const LcipKernel *kernel, LcipLaneKind kind,

@@ -32,6 +32,18 @@ static gboolean is_conv(const LcipIr *ir, const LcipIrNode *node, const char *co
   return kernel && kernel->numerics == LCIP_NUMERICS_WINOGRAD;
 }
 
+/* What storing the convolution's result and reading it for the pool adds to it, about. */
+#define POOL_APART 1.03
+
+/* Tiles of odd sides, into which no pool can be fused, may gain more. */
+static gboolean pays(const LcipIr *ir, const LcipIrNode *conv, const LcipOperator *op,
+                     const char *const *families) {
+  const LcipLane *lane = ir->graph->lanes->pdata[conv->lane];
+  const double joined = lcip_ir_least_estimate(ir, conv, op, lane->kind, families);
+  const double apart = lcip_ir_least_estimate(ir, conv, conv->op, lane->kind, families);
+  return joined <= apart * POOL_APART;
+}
+
 /* Two numbers @value, or none where @none is that too. */
 static gboolean all_are(const LcipAttrs *attrs, const char *name, gint64 value, gint64 none) {
   guint n;
@@ -73,7 +85,7 @@ guint lcip_transform_conv_max_pool(LcipIr *ir, const char *const *families) {
     const int next = lcip_ir_sole_reader(ir, lcip_ir_output(conv, 0));
     const LcipIrNode *pool = next >= 0 ? lcip_ir_node(ir, next) : NULL;
     if (!pool || !is_pool(pool) || pool->lane != conv->lane ||
-        conv->n_epilogues + pool->n_epilogues > LCIP_MAX_EPILOGUES)
+        conv->n_epilogues + pool->n_epilogues > LCIP_MAX_EPILOGUES || !pays(ir, conv, op, families))
       continue;
     join(ir, (int)i, next, op);
     fired++;
