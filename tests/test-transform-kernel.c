@@ -47,7 +47,7 @@ static void test_winograd_windows(void) {
   check_winograd_window(lcip_shape(4, 1, 3, 64, 64), lcip_shape(4, 64, 3, 7, 7), "3 3 3 3", "2 2");
 }
 
-static void check_tile(int channels, int side, gboolean pools, const char *kernel) {
+static void check_tile(int channels, int side, gboolean pools, const char *kernel, guint n_steps) {
   g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, channels, side, side));
   int last = add_conv(graph, "conv", LCIP_NO_ACTOR, channels, channels, "1 1 1 1");
   if (pools) {
@@ -59,13 +59,15 @@ static void check_tile(int channels, int side, gboolean pools, const char *kerne
   g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
   const LcipPlanStep *step = lcip_plan_step(plan, (guint)actor_of(plan, "conv")->step);
   g_assert_true(g_str_has_prefix(step->kernel->name, kernel));
-  check(graph, 1);
+  check(graph, n_steps);
 }
 
-/* Large tiles need fewer products where there are many pixels. A pool wants tiles of even sides. */
+/* Large tiles need fewer products where there are many pixels. A pool in the same step wants tiles
+ * of even sides, and stays apart where odd ones fit so much better. */
 static void test_winograd_tiles(void) {
-  check_tile(64, 56, FALSE, "conv-winograd7-blocked-");
-  check_tile(64, 56, TRUE, "conv-winograd8-blocked-");
+  check_tile(64, 56, FALSE, "conv-winograd7-blocked-", 1);
+  check_tile(64, 64, TRUE, "conv-winograd8-blocked-", 1);
+  check_tile(128, 28, TRUE, "conv-winograd7-blocked-", 2);
 }
 
 /* A budget for one of two convolutions: the one that gains more for a byte, which is the one with
