@@ -268,9 +268,9 @@ static gboolean wait_for_frame(LcipGstSource *source, gint64 timeout_us,
   return TRUE;
 }
 
-static GError *timeout_error(const LcipGstSource *source) {
+static GError *timeout_error(const LcipGstSource *source, gint64 timeout_us) {
   return g_error_new(LCIP_MEDIA_ERROR, LCIP_MEDIA_ERROR_TIMEOUT, "%s: no frame for %d s",
-                     source->base.name, (int)(CAMERA_TIMEOUT_US / G_USEC_PER_SEC));
+                     source->base.name, (int)(timeout_us / G_USEC_PER_SEC));
 }
 
 /* With the mutex held: a live file begins again. */
@@ -293,7 +293,7 @@ static LcipTensor *next_locked(LcipGstSource *source, gint64 *timestamp_ns,
     if (source->slot)
       return take_slot(source, timestamp_ns);
     if (!in_time)
-      fail_locked(source, timeout_error(source));
+      fail_locked(source, timeout_error(source, CAMERA_TIMEOUT_US));
     if (!source->failure && source->ended && source->camera)
       fail_locked(source, g_error_new(LCIP_MEDIA_ERROR, LCIP_MEDIA_ERROR_LOST, "%s: unplugged",
                                       source->base.name));
@@ -372,7 +372,7 @@ static gboolean settle_locked(LcipGstSource *source, gint64 timeout_us, GError *
   if (!failure && (source->ended || source->no_video))
     failure = g_error_new(LCIP_MEDIA_ERROR, LCIP_MEDIA_ERROR_FORMAT,
                           "%s: expected a video, found none in it", source->base.name);
-  g_propagate_error(error, failure ? failure : timeout_error(source));
+  g_propagate_error(error, failure ? failure : timeout_error(source, timeout_us));
   return FALSE;
 }
 
