@@ -230,7 +230,9 @@ static gboolean add_event(LcipClQueue *queue, cl_event event, LcipClTimes *times
   return TRUE;
 }
 
-/* @earlier: end of the group before. A group without commands takes no time after it. */
+/* @earlier: end of the group before. A group without commands takes no time after it, by the host's
+ * clock; the device's is known to a marker's round trip only, but a queue begins nothing before
+ * that end. */
 static gboolean group_times(LcipClQueue *queue, guint first, const Mark *mark, gint64 earlier_ns,
                             LcipClTimes *times, GError **error) {
   if (first == mark->end) {
@@ -242,6 +244,8 @@ static gboolean group_times(LcipClQueue *queue, guint first, const Mark *mark, g
   for (guint i = first; i < mark->end; i++)
     if (!add_event(queue, g_array_index(queue->events, cl_event, i), times, error))
       return FALSE;
+  times->start_ns = MAX(times->start_ns, earlier_ns);
+  times->end_ns = MAX(times->end_ns, times->start_ns);
   return TRUE;
 }
 

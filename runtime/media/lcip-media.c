@@ -63,9 +63,10 @@ void lcip_media_source_add_drops(LcipMediaSource *source, guint64 n) {
 
 /* ---- opening ---- */
 
-/* What a regular file begins with; FALSE when it cannot be read. */
-static gboolean file_kind(const char *path, LcipPictureKind *kind, GError **error) {
-  guint8 head[16];
+/* What a regular file begins with: a picture, or nothing but text; FALSE when it cannot be read. */
+static gboolean file_kind(const char *path, LcipPictureKind *kind, gboolean *is_text,
+                          GError **error) {
+  guint8 head[512]; /* some videos begin with a line or two of text */
   gsize n = 0;
   g_autoptr(GFile) file = g_file_new_for_path(path);
   g_autoptr(GFileInputStream) stream = g_file_read(file, NULL, error);
@@ -73,11 +74,14 @@ static gboolean file_kind(const char *path, LcipPictureKind *kind, GError **erro
       !g_input_stream_read_all(G_INPUT_STREAM(stream), head, sizeof head, &n, NULL, error))
     return FALSE;
   *kind = lcip_picture_kind(head, n);
+  g_autofree char *type = g_content_type_guess(NULL, head, n, NULL);
+  *is_text = n > 0 && g_content_type_equals(type, "text/plain");
   return TRUE;
 }
 
 static LcipMediaSource *open_file(const char *path, LcipMediaPace pace, GError **error) {
   LcipPictureKind kind;
+  gboolean is_text;
   g_autoptr(GError) local = NULL;
   if (g_file_test(path, G_FILE_TEST_IS_DIR))
     return lcip_folder_source_open(path, pace, error);
@@ -88,9 +92,15 @@ static LcipMediaSource *open_file(const char *path, LcipMediaPace pace, GError *
                 path);
     return NULL;
   }
-  if (!file_kind(path, &kind, &local)) {
+  if (!file_kind(path, &kind, &is_text, &local)) {
     g_set_error(error, LCIP_MEDIA_ERROR, LCIP_MEDIA_ERROR_DENIED, "%s: cannot be read: %s", path,
                 local->message);
+    return NULL;
+  }
+  /* GStreamer says so too, but now and then not within its time. */
+  if (is_text) {
+    g_set_error(error, LCIP_MEDIA_ERROR, LCIP_MEDIA_ERROR_FORMAT,
+                "%s: expected a PNG or JPEG picture, a folder or a video file, found text", path);
     return NULL;
   }
   /* GStreamer's demuxer of GIFs (libav's) waits for ever after the first frame. */
