@@ -278,13 +278,15 @@ static void test_json_bench(void) {
                     json_object_get_double_member(latency, "p99"));
 }
 
-/* Frames that end together count as what they are: more are measured than are in flight. */
+/* Frames that end together count as what they are: whole rounds of all streams are measured, and
+ * more frames than are in flight. */
 static void test_bench_bursts(void) {
   g_autofree char *model = lcip_test_source(model_name);
   g_autoptr(JsonObject) bench =
       lcip_test_json("bench", model, "--seconds", "0.01", "--streams", "4", "--frames-in-flight",
                      "4", "--threads", "1", "--json", NULL);
   g_assert_cmpint(json_object_get_int_member(bench, "frames"), >=, 3 * 4 * 4);
+  g_assert_cmpint(json_object_get_int_member(bench, "frames") % 4, ==, 0);
   g_assert_cmpint(json_object_get_int_member(bench, "threads"), ==, 1);
 }
 

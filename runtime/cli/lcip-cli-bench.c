@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-/* Frames that are finished together come in a burst: what is measured must be more than one, and so
- * must the warm-up be: MIN_BURSTS times the frames that are in flight at a time.
+/* Frames that are finished together come in a burst: whole rounds of them are measured, or one that
+ * ends in a burst would count frames whose time it has not seen. At least MIN_ROUNDS, of the frames
+ * that are in flight at a time, and as many before, as warm-up.
  * WARM_UP_SECONDS: at most this much of a benchmark goes by before measuring starts, a fifth of it
  * where that is less. */
 #define WARM_UP_SECONDS 1.0
-enum { MIN_BURSTS = 3 };
+enum { MIN_ROUNDS = 3 };
 
 /* BenchArgs: the command line. All owned. */
 typedef struct {
@@ -35,15 +36,16 @@ typedef struct {
   guint64 n_delivered;
   gint64 first_us; /* when the first frame was delivered */
   gint64 begin_us; /* delivery of the last frame of the warm-up: the measurement's start */
-  gint64 end_us;   /* delivery of the newest measured frame */
+  gint64 end_us;   /* delivery of the last frame of the newest whole round */
   gint64 warm_until_us;
   gint64 load_us;  /* when loading began */
   gint64 ready_us; /* when the run had started */
-  guint min_frames;
+  guint round, min_frames;
+  guint n_frames; /* in whole rounds */
 } Bench;
 
 static void bench_init(Bench *bench) {
-  *bench = (Bench){0};
+  *bench = (Bench){.round = 1};
   g_mutex_init(&bench->lock);
   g_cond_init(&bench->changed);
   bench->latencies_ms = g_array_new(FALSE, FALSE, sizeof(double));
@@ -66,7 +68,10 @@ static void count_frame(const LcipFrame *frame, gpointer data) {
   if (bench->begin_us) {
     double latency_ms = (double)frame->latency_ns / 1e6;
     g_array_append_val(bench->latencies_ms, latency_ms);
-    bench->end_us = now;
+    if (bench->latencies_ms->len % bench->round == 0) {
+      bench->n_frames = bench->latencies_ms->len;
+      bench->end_us = now;
+    }
   } else if (bench->n_delivered >= bench->min_frames && now >= bench->warm_until_us) {
     bench->begin_us = now;
   }
@@ -79,7 +84,7 @@ static gboolean wait_for_frame(Bench *bench, gint64 measure_us) {
   g_mutex_lock(&bench->lock);
   gint64 now = g_get_monotonic_time();
   gboolean over = bench->begin_us && now >= bench->begin_us + measure_us &&
-                  bench->latencies_ms->len >= bench->min_frames;
+                  bench->n_frames >= bench->min_frames;
   if (!over)
     g_cond_wait_until(&bench->changed, &bench->lock, now + 20 * G_TIME_SPAN_MILLISECOND);
   g_mutex_unlock(&bench->lock);
@@ -91,6 +96,8 @@ static void wait_for_frames(Bench *bench, LcipRun *run, const BenchArgs *args,
                             GCancellable *cancellable) {
   gint64 warm_us = (gint64)(MIN(args->seconds / 5, WARM_UP_SECONDS) * 1e6);
   g_mutex_lock(&bench->lock);
+  bench->round = lcip_run_round(run);
+  bench->min_frames = MIN_ROUNDS * MAX(bench->round, bench->min_frames);
   bench->warm_until_us = g_get_monotonic_time() + warm_us;
   g_mutex_unlock(&bench->lock);
   while (!wait_for_frame(bench, (gint64)(args->seconds * 1e6)))
@@ -118,7 +125,7 @@ static double mean(const GArray *values) {
 
 static double measured_fps(const Bench *bench) {
   double seconds = (double)(bench->end_us - bench->begin_us) / 1e6;
-  return seconds > 0 ? bench->latencies_ms->len / seconds : 0;
+  return seconds > 0 ? bench->n_frames / seconds : 0;
 }
 
 static gint64 peak_rss_bytes(void) {
@@ -156,7 +163,7 @@ static void print_json(const char *path, const LcipPlan *plan, const BenchArgs *
   lcip_cli_json_lanes(&json, plan);
   lcip_cli_json_int(&json, "threads", (gint64)cpu_threads(plan));
   lcip_cli_json_int(&json, "streams", args->plan.streams);
-  lcip_cli_json_int(&json, "frames", bench->latencies_ms->len);
+  lcip_cli_json_int(&json, "frames", bench->n_frames);
   lcip_cli_json_number(&json, "seconds", (double)(bench->end_us - bench->begin_us) / 1e6, 6);
   lcip_cli_json_number(&json, "fps", measured_fps(bench), 3);
   json_latency(&json, bench->latencies_ms);
@@ -172,7 +179,7 @@ static void print_json(const char *path, const LcipPlan *plan, const BenchArgs *
 static void print_text(const char *path, const BenchArgs *args, const Bench *bench,
                        const LcipProfile *profile) {
   const GArray *sorted = bench->latencies_ms;
-  g_print("%s: %.2f fps over %u frames, %d stream%s\n", path, measured_fps(bench), sorted->len,
+  g_print("%s: %.2f fps over %u frames, %d stream%s\n", path, measured_fps(bench), bench->n_frames,
           args->plan.streams, args->plan.streams == 1 ? "" : "s");
   g_print("latency ms   min %.3f, median %.3f, 95 %% %.3f, 99 %% %.3f, mean %.3f\n",
           g_array_index(sorted, double, 0), percentile(sorted, 0.50), percentile(sorted, 0.95),
@@ -233,7 +240,7 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
 static gboolean measure(const char *path, LcipPlan *plan, const LcipCliInputs *inputs,
                         const BenchArgs *args, Bench *bench, GError **error) {
   GCancellable *cancellable = lcip_cli_watch_signals();
-  bench->min_frames = MIN_BURSTS * in_flight(plan, args) * (guint)args->plan.streams;
+  bench->min_frames = in_flight(plan, args) * (guint)args->plan.streams;
   g_autoptr(LcipRun) run = start(plan, inputs, args, bench, error);
   if (!run)
     return FALSE;
@@ -242,7 +249,7 @@ static gboolean measure(const char *path, LcipPlan *plan, const LcipCliInputs *i
   lcip_run_cancel(run);
   if (!lcip_run_wait(run, error))
     return FALSE;
-  if (g_cancellable_is_cancelled(cancellable) || bench->latencies_ms->len < bench->min_frames) {
+  if (g_cancellable_is_cancelled(cancellable) || bench->n_frames < bench->min_frames) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_CANCELLED, "interrupted after %u measured frames",
                 bench->latencies_ms->len);
     return FALSE;

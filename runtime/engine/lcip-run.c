@@ -329,6 +329,15 @@ gboolean lcip_run_lane_status(LcipRun *run, guint lane, LcipLinkStatus *status) 
   return found;
 }
 
+guint lcip_run_round(LcipRun *run) {
+  guint round = 1;
+  pthread_mutex_lock(&run->mutex);
+  if (run->groups->len > 0)
+    round = ((const LcipGroup *)g_ptr_array_index(run->groups, run->groups->len - 1))->n_streams;
+  pthread_mutex_unlock(&run->mutex);
+  return round;
+}
+
 static GPtrArray *all_profilers(LcipRun *run) {
   GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_profiler_unref);
   pthread_mutex_lock(&run->mutex);

@@ -161,6 +161,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipProfile, lcip_profile_free)
 /** lcip_run_lane_status: of a remote lane's connection in the newest plan that runs. FALSE where
  * @lane is not remote or has no work. Any thread. */
 gboolean lcip_run_lane_status(LcipRun *run, guint lane, LcipLinkStatus *status);
+/** lcip_run_round: frames after which the newest plan's deliveries repeat: streams times the frames
+ * of each that go together. Frames of a round may come all at once, so that a rate is that of whole
+ * rounds. Any thread. */
+guint lcip_run_round(LcipRun *run);
 /** lcip_run_write_trace: Chrome trace JSON (opens in Perfetto) of all firings since the start. */
 gboolean lcip_run_write_trace(LcipRun *run, const char *path, GError **error);
 
