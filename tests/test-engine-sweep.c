@@ -1,6 +1,11 @@
 #include "config.h"
 #include "test-engine.h"
 
+#include "lcip-turn-private.h"
+
+#include <pthread.h>
+#include <sched.h>
+
 /* Streams that do a step together. The step adds one; its weights have N_PARTS parts, and the parts
  * below N_ELEMS give an element each. A part that is done twice, or not at all, makes the result
  * NaN. */
@@ -200,6 +205,53 @@ static void test_companion_fails(void) {
   check_firing(&firing);
   g_assert_cmpuint(lcip_sweep_n_shared(sweep), ==, 0);
   lcip_sweep_free(sweep);
+}
+
+/* ---- turns ---- */
+
+typedef struct {
+  LcipTurn *turn;
+  guint index;
+} Turner;
+
+static _Atomic guint n_having_turn, n_turns;
+
+/* Whose turn it was asked for first, alone, and may then run wherever it could before. */
+static gpointer turn_main(gpointer data) {
+  const Turner *turner = data;
+  cpu_set_t before, after;
+  g_assert_cmpint(pthread_getaffinity_np(pthread_self(), sizeof before, &before), ==, 0);
+  lcip_turn_take(turner->turn);
+  g_assert_cmpuint(atomic_fetch_add(&n_having_turn, 1), ==, 0);
+  g_assert_cmpuint(atomic_fetch_add(&n_turns, 1), ==, turner->index);
+  g_assert_cmpint(pthread_getaffinity_np(pthread_self(), sizeof after, &after), ==, 0);
+  g_assert_true(CPU_EQUAL(&before, &after));
+  g_usleep(1000);
+  g_assert_cmpuint(atomic_fetch_sub(&n_having_turn, 1), ==, 1);
+  lcip_turn_give(turner->turn);
+  return NULL;
+}
+
+static void test_turns(void) {
+  LcipTurn *turn = lcip_turn_new();
+  Turner turners[4];
+  pthread_t threads[4];
+  atomic_store(&n_turns, 0);
+  lcip_turn_take(turn);
+  for (guint i = 0; i < 4; i++) {
+    turners[i] = (Turner){turn, i};
+    pthread_create(&threads[i], NULL, turn_main, &turners[i]);
+    while (lcip_turn_n_waiting(turn) <= i)
+      g_usleep(1000);
+  }
+  g_assert_cmpuint(atomic_load(&n_turns), ==, 0);
+  lcip_turn_give(turn);
+  for (guint i = 0; i < 4; i++)
+    pthread_join(threads[i], NULL);
+  g_assert_cmpuint(atomic_load(&n_turns), ==, 4);
+  lcip_turn_take(turn); /* nobody has it */
+  lcip_turn_give(turn);
+  lcip_turn_free(turn);
 }
 
 /* ---- waiting for a stream ---- */
@@ -466,6 +518,7 @@ static void test_one_stream(void) {
 }
 
 void add_sweep_tests(void) {
+  g_test_add_func("/engine/sweep/turns", test_turns);
   g_test_add_func("/engine/sweep/meet", test_meet);
   g_test_add_func("/engine/sweep/alone", test_alone);
   g_test_add_func("/engine/sweep/wait-when", test_wait_when);
