@@ -13,16 +13,16 @@
 enum {
   MAX_M = 4,         /* rows of a call */
   MAX_ROWS = 16,     /* rows of A at a time, taken in pairs from what is in the cache */
-  PARTS = 2,         /* independent sums of a dot product, so that additions need not wait */
+  MOST_DOTS = 4,     /* rows of A that share what is read of B */
   ROWS = 4,          /* dot products of one row of A at a time */
   SUMS = 8,          /* vectors of columns in a unit */
   FETCH_ELEMS = 256, /* how far ahead: by itself the processor stops at the end of a page */
   K_BLOCK = 512,     /* rows of B in a block whose columns of one unit stay in the cache */
 #if defined(__AVX512F__) || defined(__ARM_NEON)
-  PAIR_ROWS = ROWS, /* the same for two rows of A: as the registers hold the sums */
-  PAIR_SUMS = SUMS,
+  QUAD_ROWS = ROWS, /* the same for four rows of A: as the registers hold the sums */
+  PAIR_SUMS = SUMS, /* and for two */
 #else
-  PAIR_ROWS = ROWS / 2,
+  QUAD_ROWS = ROWS / 2,
   PAIR_SUMS = SUMS / 2,
 #endif
 };
@@ -112,48 +112,55 @@ static void finish(const Row *row, gsize j, vf sums, int n) {
  * these are fetched. */
 LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, gsize k, const int n_b,
                           float (*sums)[LCIP_LANES]) {
-  vf sum[2][ROWS][PARTS] = {0};
+  vf sum[MOST_DOTS][ROWS] = {0};
   gsize p = 0;
-  for (; p + PARTS * LCIP_LANES <= k; p += PARTS * LCIP_LANES) {
+  for (; p + LCIP_LANES <= k; p += LCIP_LANES) {
     const float *fetch = b + FETCH_ELEMS + (p + FETCH_ELEMS < k ? 0 : (gsize)(n_b - 1) * k);
+    vf x[MOST_DOTS];
     LCIP_UNROLL
-    for (int part = 0; part < PARTS; part++) {
-      const gsize at = p + (gsize)part * LCIP_LANES;
+    for (int i = 0; i < n_a; i++)
+      x[i] = v_load(a[i].a + p);
+    LCIP_UNROLL
+    for (int j = 0; j < n_b; j++) {
+      const vf y = v_load(b + (gsize)j * k + p);
+      __builtin_prefetch(fetch + (gsize)j * k + p, 0, 3);
       LCIP_UNROLL
-      for (int j = 0; j < n_b; j++) {
-        const vf y = v_load(b + (gsize)j * k + at);
-        __builtin_prefetch(fetch + (gsize)j * k + at, 0, 3);
-        LCIP_UNROLL
-        for (int i = 0; i < n_a; i++)
-          sum[i][j][part] += v_load(a[i].a + at) * y;
-      }
+      for (int i = 0; i < n_a; i++)
+        sum[i][j] += x[i] * y;
     }
   }
-  for (; p < k; p += LCIP_LANES) {
-    const int left = (int)MIN(LCIP_LANES, k - p);
+  if (p < k)
     for (int j = 0; j < n_b; j++)
       for (int i = 0; i < n_a; i++)
-        sum[i][j][0] += v_load_some(a[i].a + p, left) * v_load_some(b + (gsize)j * k + p, left);
-  }
+        sum[i][j] +=
+            v_load_some(a[i].a + p, (int)(k - p)) * v_load_some(b + (gsize)j * k + p, (int)(k - p));
   for (int i = 0; i < n_a; i++)
     for (int j = 0; j < n_b; j++)
-      sums[i][j] = sum_lanes(sum[i][j][0] + sum[i][j][1]);
+      sums[i][j] = sum_lanes(sum[i][j]);
+}
+
+/* ROWS columns of @n_a rows of A, in pieces of @n_b. */
+LCIP_INLINE void dot_block(const Row *rows, const int n_a, const float *b, gsize k, const int n_b,
+                           float (*sums)[LCIP_LANES]) {
+  for (int j = 0; j < ROWS; j += n_b) {
+    float piece[MOST_DOTS][LCIP_LANES];
+    dot_rows(rows, n_a, b + (gsize)j * k, k, n_b, piece);
+    for (int i = 0; i < n_a; i++)
+      memcpy(sums[i] + j, piece[i], (gsize)n_b * sizeof(float));
+  }
 }
 
 /* ROWS or fewer columns: as many dot products for each row of A. */
 static void dot_all(const Row *rows, guint n_rows, const float *b, gsize k, int n,
                     float (*sums)[LCIP_LANES]) {
   guint i = 0;
+  for (; n == ROWS && i + 4 <= n_rows; i += 4)
+    dot_block(rows + i, 4, b, k, QUAD_ROWS, sums + i);
   for (; n == ROWS && i + 2 <= n_rows; i += 2)
-    for (int j = 0; j < ROWS; j += PAIR_ROWS) {
-      float pair[2][LCIP_LANES];
-      dot_rows(rows + i, 2, b + (gsize)j * k, k, PAIR_ROWS, pair);
-      memcpy(sums[i] + j, pair[0], PAIR_ROWS * sizeof(float));
-      memcpy(sums[i + 1] + j, pair[1], PAIR_ROWS * sizeof(float));
-    }
+    dot_block(rows + i, 2, b, k, ROWS, sums + i);
   for (; i < n_rows; i++)
     if (n == ROWS)
-      dot_rows(rows + i, 1, b, k, ROWS, sums + i);
+      dot_block(rows + i, 1, b, k, ROWS, sums + i);
     else
       for (int j = 0; j < n; j++) {
         float one[1][LCIP_LANES];
