@@ -201,25 +201,47 @@ static Place place_of(const LcipWinograd *p, gint64 index) {
   return (Place){index / per_image, rest / p->tile_cols * TILE_Y, rest % p->tile_cols * TILE_X};
 }
 
-/* One vector of channels of one tile, rows of pixels @row apart -> frequencies @stride apart. What
- * the next tile of the row reads anew is fetched meanwhile, and what lies @ahead of each result. */
-LCIP_INLINE void input_body(const float *x, gsize row, float *out, gsize stride,
+/* What a tile reads: its columns [@first, @end) are in the image, and each of @rows begins with the
+ * first of these; rows outside the image are zeros. */
+typedef struct {
+  const float *rows[SIDE_Y];
+  int first, end;
+} Patch;
+
+static Patch patch_of(const LcipWinograd *p, Place at, const float *plane) {
+  static const float zeros[SIDE_X * LCIP_BLOCK];
+  const gint64 y = at.y - p->pad_y, x = at.x - p->pad_x;
+  Patch patch;
+  patch.first = (int)CLAMP(-x, 0, SIDE_X);
+  patch.end = (int)CLAMP(p->w - x, patch.first, SIDE_X);
+  for (int r = 0; r < SIDE_Y; r++)
+    patch.rows[r] = y + r >= 0 && y + r < p->h
+                        ? plane + ((y + r) * p->w + x + patch.first) * LCIP_BLOCK
+                        : zeros;
+  return patch;
+}
+
+/* The vector of channels from @lane on -> frequencies @stride apart. What the next tile of the row
+ * reads anew is fetched meanwhile, and what lies @ahead of each result. */
+LCIP_INLINE void input_body(const Patch *patch, int lane, float *out, gsize stride,
                             const gsize ahead) {
   vf half[SIDE_Y][SIDE_X];
   LCIP_UNROLL
   for (int c = 0; c < SIDE_X; c++) {
-    const float *from = x + c * LCIP_BLOCK;
     vf column[SIDE_Y];
+    const gboolean inside = c >= patch->first && c < patch->end;
     LCIP_UNROLL
-    for (int r = 0; r < SIDE_Y; r++, from += row) {
+    for (int r = 0; r < SIDE_Y && inside; r++) {
+      const float *from = patch->rows[r] + (c - patch->first) * LCIP_BLOCK + lane;
       column[r] = v_load(from);
       if (c >= SIDE_X - TILE_X)
         __builtin_prefetch(from + TILE_X * LCIP_BLOCK, 0, 3);
     }
-    winograd_input(SIDE_Y, column);
+    if (inside)
+      winograd_input(SIDE_Y, column);
     LCIP_UNROLL
     for (int r = 0; r < SIDE_Y; r++)
-      half[r][c] = column[r];
+      half[r][c] = inside ? column[r] : v_set1(0.0f);
   }
   LCIP_UNROLL
   for (int r = 0; r < SIDE_Y; r++) {
@@ -235,44 +257,22 @@ LCIP_INLINE void input_body(const float *x, gsize row, float *out, gsize stride,
 
 /* Not inlined: the compiler would compute the addresses of all frequencies before the loop over
  * tiles, and keep them on the stack. */
-static G_NO_INLINE void transform_input(const float *x, gsize row, float *out, gsize stride) {
-  input_body(x, row, out, stride, 0);
+static G_NO_INLINE void transform_input(const Patch *patch, int lane, float *out, gsize stride) {
+  input_body(patch, lane, out, stride, 0);
 }
 
-static G_NO_INLINE void transform_input_staged(const float *x, gsize row, float *out,
+static G_NO_INLINE void transform_input_staged(const Patch *patch, int lane, float *out,
                                                gsize stride) {
-  input_body(x, row, out, stride, TILES_AHEAD * LCIP_BLOCK);
-}
-
-/* A tile at the edge: its blocks of input with zeros around the image. */
-static void copy_patch(const LcipWinograd *p, const float *plane, gint64 y, gint64 x,
-                       float *patch) {
-  for (gint64 r = y; r < y + SIDE_Y; r++)
-    for (gint64 c = x; c < x + SIDE_X; c++, patch += LCIP_BLOCK) {
-      if (r >= 0 && r < p->h && c >= 0 && c < p->w)
-        memcpy(patch, plane + (r * p->w + c) * LCIP_BLOCK, LCIP_BLOCK * sizeof(float));
-      else
-        memset(patch, 0, LCIP_BLOCK * sizeof(float));
-    }
+  input_body(patch, lane, out, stride, TILES_AHEAD * LCIP_BLOCK);
 }
 
 static void transform_block(const Conv *conv, Place at, const float *plane, float *out) {
-  const LcipWinograd *p = &conv->plan;
-  const gint64 y = at.y - p->pad_y, x = at.x - p->pad_x;
-  float patch[SIDE_Y * SIDE_X * LCIP_BLOCK];
-  const float *from = patch;
-  gsize row = SIDE_X * LCIP_BLOCK;
-  if (y >= 0 && x >= 0 && y + SIDE_Y <= p->h && x + SIDE_X <= p->w) {
-    from = plane + (y * p->w + x) * LCIP_BLOCK;
-    row = (gsize)(p->w * LCIP_BLOCK);
-  } else {
-    copy_patch(p, plane, y, x, patch);
-  }
-  for (int v = 0; v < LCIP_BLOCK_VECS; v++, from += LCIP_LANES, out += LCIP_LANES)
+  const Patch patch = patch_of(&conv->plan, at, plane);
+  for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES, out += LCIP_LANES)
     if (conv->staged)
-      transform_input_staged(from, row, out, conv->input_stride);
+      transform_input_staged(&patch, lane, out, conv->input_stride);
     else
-      transform_input(from, row, out, conv->input_stride);
+      transform_input(&patch, lane, out, conv->input_stride);
 }
 
 static void transform_inputs(const Conv *conv, const Chunk *chunk) {
@@ -331,10 +331,22 @@ static void multiply(const Conv *conv, const Chunk *chunk, gint64 group, gint64 
   }
 }
 
-/* Results of one vector of one tile from products @stride apart; those @ahead are fetched. */
-LCIP_INLINE void output_body(const float *products, gsize stride, vf bias, vf y[TILE_Y][TILE_X],
-                             const gsize ahead) {
-  vf half[SIDE_Y][TILE_X];
+/* The largest of each 2x2 of two columns of outputs, in MaxPool's order; all are finite. */
+LCIP_INLINE void pool_columns(const vf left[TILE_Y], const vf right[TILE_Y], vf y[TILE_Y][TILE_X],
+                              const int column) {
+  LCIP_UNROLL
+  for (int r = 0; r < TILE_Y / 2; r++) {
+    const vf above = v_max(right[2 * r], left[2 * r]);
+    y[r][column] = v_max(right[2 * r + 1], v_max(left[2 * r + 1], above));
+  }
+}
+
+/* Results of one vector of one tile from products @stride apart, those @ahead fetched; with @pool
+ * the largest of each 2x2 alone. Returns the sum of all results, columns apart so that additions
+ * need not wait. */
+LCIP_INLINE vf output_body(const float *products, gsize stride, vf bias, vf y[TILE_Y][TILE_X],
+                           const gsize ahead, const gboolean pool) {
+  vf half[SIDE_Y][TILE_X], out[2][TILE_Y], sum = v_set1(0.0f);
   LCIP_UNROLL
   for (int r = 0; r < SIDE_Y; r++) {
     vf row[SIDE_X];
@@ -348,43 +360,55 @@ LCIP_INLINE void output_body(const float *products, gsize stride, vf bias, vf y[
   }
   LCIP_UNROLL
   for (int c = 0; c < TILE_X; c++) {
-    vf column[SIDE_Y], out[TILE_Y];
+    vf column[SIDE_Y], column_sum = v_set1(0.0f);
     LCIP_UNROLL
     for (int r = 0; r < SIDE_Y; r++)
       column[r] = half[r][c];
-    winograd_output(SIDE_Y, TILE_Y, column, out);
+    winograd_output(SIDE_Y, TILE_Y, column, out[c % 2]);
     LCIP_UNROLL
-    for (int r = 0; r < TILE_Y; r++)
-      y[r][c] = out[r] + bias;
+    for (int r = 0; r < TILE_Y; r++) {
+      out[c % 2][r] += bias;
+      column_sum += out[c % 2][r];
+      if (!pool)
+        y[r][c] = out[c % 2][r];
+    }
+    sum += column_sum;
+    if (pool && c % 2)
+      pool_columns(out[0], out[1], y, c / 2);
   }
+  return sum;
 }
 
 /* Not inlined as transform_input(). */
-static G_NO_INLINE void transform_output(const float *products, gsize stride, vf bias,
-                                         vf y[TILE_Y][TILE_X]) {
-  output_body(products, stride, bias, y, 0);
+static G_NO_INLINE vf transform_output(const float *products, gsize stride, vf bias,
+                                       vf y[TILE_Y][TILE_X]) {
+  return output_body(products, stride, bias, y, 0, FALSE);
 }
 
-static G_NO_INLINE void transform_output_staged(const float *products, gsize stride, vf bias,
-                                                vf y[TILE_Y][TILE_X]) {
-  output_body(products, stride, bias, y, TILES_AHEAD * LCIP_LANES);
+static G_NO_INLINE vf transform_output_staged(const float *products, gsize stride, vf bias,
+                                              vf y[TILE_Y][TILE_X]) {
+  return output_body(products, stride, bias, y, TILES_AHEAD * LCIP_LANES, FALSE);
 }
 
-/* A sum with NaN or an infinity is none of the numbers whose product with 0 is 0, nor is one that
- * overflows; the latter costs time only. Columns are summed apart, so that additions need not wait.
- */
-LCIP_INLINE gboolean all_finite(vf y[TILE_Y][TILE_X]) {
-  vf sum = v_set1(0.0f);
-  LCIP_UNROLL
-  for (int c = 0; c < TILE_X; c++) {
-    vf column = y[0][c];
-    LCIP_UNROLL
-    for (int r = 1; r < TILE_Y; r++)
-      column += y[r][c];
-    sum += column;
-  }
-  return !v_any_nan(sum * 0.0f);
+#ifdef WINOGRAD_POOLS
+static G_NO_INLINE vf transform_output_pooled(const float *products, gsize stride, vf bias,
+                                              vf y[TILE_Y][TILE_X]) {
+  return output_body(products, stride, bias, y, 0, TRUE);
 }
+
+static G_NO_INLINE vf transform_output_staged_pooled(const float *products, gsize stride, vf bias,
+                                                     vf y[TILE_Y][TILE_X]) {
+  return output_body(products, stride, bias, y, TILES_AHEAD * LCIP_LANES, TRUE);
+}
+#define POOLED(name) name##_pooled
+#else
+#define POOLED(name) name
+#endif
+
+/* [staged][pooled] */
+static vf (*const transform_outputs[2][2])(const float *, gsize, vf, vf[TILE_Y][TILE_X]) = {
+    {transform_output, POOLED(transform_output)},
+    {transform_output_staged, POOLED(transform_output_staged)}};
 
 /* One output by the definition of convolution. */
 static float convolve_one(const Conv *conv, gint64 n, gint64 oc, gint64 y, gint64 x) {
@@ -447,26 +471,32 @@ LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE_Y][TILE_X], const int 
     }
 }
 
+/* A sum with NaN or an infinity is none of the numbers whose product with 0 is 0, nor is one that
+ * overflows; the latter costs time only. */
+static void compute_tile(const Conv *conv, Place at, gint64 vec, const float *products,
+                         vf y[TILE_Y][TILE_X]) {
+  const LcipWinograd *p = &conv->plan;
+  const vf bias = v_load(conv->biases + vec * LCIP_LANES);
+  const gboolean pools = conv->pool > 1;
+  const vf sum = transform_outputs[conv->staged][pools](products, conv->product_stride, bias, y);
+  if (!v_any_nan(sum * 0.0f))
+    return;
+  transform_outputs[conv->staged][FALSE](products, conv->product_stride, bias, y);
+  convolve_tile(conv, at, vec, (int)MIN(TILE_Y, p->oh - at.y), (int)MIN(TILE_X, p->ow - at.x), y);
+  if (pools)
+    pool_tile(y);
+}
+
 static void store_tile(const Conv *conv, Place at, gint64 vec, const float *products) {
   const LcipWinograd *p = &conv->plan;
   const gint64 block = at.n * (p->vecs / LCIP_BLOCK_VECS) + vec / LCIP_BLOCK_VECS;
   const gint64 pixel = (block * conv->oh + at.y / conv->pool) * conv->ow + at.x / conv->pool;
   const gsize first = (gsize)(pixel * LCIP_BLOCK + vec % LCIP_BLOCK_VECS * LCIP_LANES);
   const vi mask = v_lanes_below((int)CLAMP(p->oc - vec * LCIP_LANES, 0, LCIP_LANES));
-  int rows = (int)MIN(TILE_Y, p->oh - at.y), cols = (int)MIN(TILE_X, p->ow - at.x);
-  const vf bias = v_load(conv->biases + vec * LCIP_LANES);
+  const int rows = (int)MIN(TILE_Y, p->oh - at.y) / conv->pool;
+  const int cols = (int)MIN(TILE_X, p->ow - at.x) / conv->pool;
   vf y[TILE_Y][TILE_X];
-  if (conv->staged)
-    transform_output_staged(products, conv->product_stride, bias, y);
-  else
-    transform_output(products, conv->product_stride, bias, y);
-  if (!all_finite(y))
-    convolve_tile(conv, at, vec, rows, cols, y);
-  if (conv->pool > 1) {
-    pool_tile(y);
-    rows /= 2;
-    cols /= 2;
-  }
+  compute_tile(conv, at, vec, products, y);
   if (!conv->tail.simple)
     store_pixels(conv, y, rows, cols, first, mask, FALSE, FALSE);
   else if (conv->tail.side_input >= 0)
@@ -547,7 +577,9 @@ static void multiply_stage(const gconstpointer *convs, guint n, guint freq) {
       Chunk chunk = stage_chunk(conv, 0, 1);
       chunk.next_freq = next < p->freqs ? next : 0;
       multiply(conv, &chunk, group, freq, stage_products(conv, group),
-               group_weights(conv, MIN(group + 1, p->groups - 1), freq), i, n);
+               group + 1 < p->groups ? group_weights(conv, group + 1, freq)
+                                     : group_weights(conv, 0, chunk.next_freq),
+               i, n);
     }
 }
 

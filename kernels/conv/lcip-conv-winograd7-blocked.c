@@ -1,6 +1,6 @@
 #include "config.h"
 
-/* F(8 x 6, 3 x 3) */
+/* F(7 x 7, 3 x 3) */
 #define TILE_Y 7
 #define TILE_X 7
 #define TAPS_Y 3

@@ -1,6 +1,6 @@
 #include "config.h"
 
-/* F(8 x 6, 3 x 3) */
+/* F(8 x 8, 3 x 3) */
 #define TILE_Y 8
 #define TILE_X 8
 #define TAPS_Y 3

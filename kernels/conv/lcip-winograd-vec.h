@@ -102,13 +102,36 @@ LCIP_INLINE void winograd_input_9(vf d[9]) {
     d[i] = f[i];
 }
 
+/* Two factors x^2 - p^2, of @pairs from @first on, applied to three values that are two apart. */
+LCIP_INLINE vf winograd_two_factors(const vf *d, const float *pairs, const int first) {
+  const float p = pairs[first] * pairs[first], q = pairs[first + 1] * pairs[first + 1];
+  return d[4] - (p + q) * d[2] + (p * q) * d[0];
+}
+
+/* Products of pairs 2 and 3, and of 0 and 1, come first and are shared: so there are fewer
+ * coefficients than registers. Odd parts have their pair's factor in them, because additions are
+ * done beside multiplications. */
 LCIP_INLINE void winograd_input_10(vf d[10]) {
   const float pairs[] = WINOGRAD_PAIRS_10;
-  vf f[10];
-  winograd_input_pairs(d, pairs, 4, f);
+  vf low[6], high[6], all[2];
   LCIP_UNROLL
-  for (int i = 0; i < 10; i++)
-    d[i] = f[i];
+  for (int i = 0; i < 6; i++) {
+    low[i] = winograd_two_factors(d + i, pairs, 0);
+    high[i] = winograd_two_factors(d + i, pairs, 2);
+  }
+  all[0] = winograd_two_factors(low, pairs, 2);
+  all[1] = winograd_two_factors(low + 1, pairs, 2);
+  LCIP_UNROLL
+  for (int i = 0; i < 4; i++) {
+    const vf *half = i < 2 ? high : low; /* of the two other pairs; the third is @other */
+    const float p = pairs[i], other = pairs[i ^ 1] * pairs[i ^ 1];
+    const vf even = half[4] - other * half[2];
+    const vf odd = p * half[3] - (p * other) * half[1];
+    d[1 + 2 * i] = even + odd;
+    d[2 + 2 * i] = even - odd;
+  }
+  d[0] = all[0];
+  d[9] = all[1];
 }
 
 LCIP_INLINE void winograd_output_4_2(const vf q[4], vf y[2]) {
