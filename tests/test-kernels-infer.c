@@ -42,6 +42,53 @@ static void test_team(void) {
   }
 }
 
+/* More chunks than a thread can claim one by one. */
+enum { N_MANY = 200001 };
+
+static void visit_many(gpointer data, guint chunk, guint worker) {
+  _Atomic guint8 *visits = data;
+  atomic_fetch_add(&visits[chunk], 1);
+}
+
+static void test_team_many(void) {
+  g_autoptr(LcipTeam) team = lcip_team_new(3);
+  g_autofree _Atomic guint8 *visits = g_new0(_Atomic guint8, N_MANY);
+  lcip_team_run(team, N_MANY, visit_many, visits);
+  for (guint i = 0; i < N_MANY; i++)
+    g_assert_cmpuint(atomic_load(&visits[i]), ==, 1);
+}
+
+/* A thread's first chunk: in every job the same, for what it reads there it may have written
+ * before.
+ */
+typedef struct {
+  _Atomic guint first[2]; /* 1 + chunk */
+  _Atomic guint n_begun;
+} Ranges;
+
+static void note_first(gpointer data, guint chunk, guint worker) {
+  Ranges *ranges = data;
+  guint none = 0;
+  if (atomic_compare_exchange_strong(&ranges->first[worker], &none, 1 + chunk))
+    atomic_fetch_add(&ranges->n_begun, 1);
+  for (int i = 0; i < 1000 && atomic_load(&ranges->n_begun) < 2; i++)
+    g_usleep(100);
+}
+
+static void test_team_ranges(void) {
+  g_autoptr(LcipTeam) team = lcip_team_new(2);
+  guint n_both = 0;
+  for (guint i = 0; i < 20; i++) {
+    Ranges ranges = {0};
+    lcip_team_run(team, 8, note_first, &ranges);
+    const guint helper = atomic_load(&ranges.first[1]); /* none where the caller worked alone */
+    g_assert_cmpuint(atomic_load(&ranges.first[0]), ==, 1);
+    g_assert_true(helper == 5 || helper == 0);
+    n_both += helper == 5;
+  }
+  g_assert_cmpuint(n_both, >, 0);
+}
+
 static void test_team_unused(void) {
   for (guint i = 0; i < 50; i++)
     lcip_team_free(lcip_team_new(i % 5));
@@ -248,6 +295,8 @@ static void test_infer_messages(void) {
 
 void add_infer_tests(void) {
   g_test_add_func("/team/every-chunk-once", test_team);
+  g_test_add_func("/team/many-chunks", test_team_many);
+  g_test_add_func("/team/ranges", test_team_ranges);
   g_test_add_func("/team/stalled", test_team_stalled);
   g_test_add_func("/team/unused", test_team_unused);
   g_test_add_func("/infer/hostile", test_infer_hostile);

@@ -21,12 +21,23 @@
 #define MOST_ALONE_US 1000000
 #define FORGET_US 3000000
 
-/* The whole state of a job that helpers race for is one 64-bit ticket: job number above, chunks not
- * yet claimed below. A late helper that holds an old ticket fails its compare-and-swap and so can
- * never touch a job that is over; func, data and n_chunks are read after a claim alone, and they
- * cannot change before the claimed chunk is done. */
+/* Each thread has a range of a job's chunks, which it does from the first one on, and then helps
+ * others from the last one on. So what one step leaves in a processor's cache is mostly what the
+ * same processor reads in the next: half of it would come from another one's if chunks went to
+ * whoever asks.
+ *
+ * The whole state of a range that threads race for is one 64-bit ticket: job number, units claimed
+ * from the front, units not yet claimed. A late helper that holds an old ticket fails its
+ * compare-and-swap and so can never touch a job that is over; func, data and n_chunks are read
+ * after a claim alone, and they cannot change before the claimed chunk is done. A unit is one
+ * chunk, or several where there are more of them than a ticket counts. */
+#define MOST_UNITS G_MAXUINT16
+typedef struct {
+  _Alignas(64) _Atomic guint64 ticket;
+} TeamRange;
+
 struct _LcipTeam {
-  guint size;
+  guint size, n_threads; /* that run; that there may be */
   /* owned */
   pthread_t *threads;
   struct TeamHelper {
@@ -37,7 +48,8 @@ struct _LcipTeam {
   pthread_cond_t work_cond;
   pthread_cond_t done_cond;
   /* shared */
-  _Atomic guint64 ticket;
+  TeamRange *ranges; /* one for each thread that there may be */
+  _Atomic guint job;
   _Atomic guint done;
   _Atomic guint parked;
   _Atomic gboolean caller_parked;
@@ -45,7 +57,7 @@ struct _LcipTeam {
   /* the job: borrowed */
   LcipTeamFunc func;
   gpointer data;
-  guint n_chunks;
+  guint n_chunks, n_units, n_ranges;
   /* the caller's own */
   gint64 longest_us;
   gint64 alone_us;
@@ -61,36 +73,71 @@ static inline void cpu_pause(void) {
 #endif
 }
 
-/* Claims and does chunks until none is left; returns the ticket that had none. */
-static guint64 team_work(LcipTeam *team, guint worker) {
-  guint64 ticket = atomic_load(&team->ticket);
-  gint64 begin_us = worker == 0 ? g_get_monotonic_time() : 0;
-  while ((guint32)ticket > 0) {
-    if (!atomic_compare_exchange_weak(&team->ticket, &ticket, ticket - 1))
+static guint64 ticket_of(guint job, guint taken, guint left) {
+  return (guint64)job << 32 | (guint64)taken << 16 | left;
+}
+
+static guint first_unit(const LcipTeam *team, guint range) {
+  return (guint)((guint64)team->n_units * range / team->n_ranges);
+}
+
+/* Of @range, from its front or its back. FALSE where none is left. */
+static gboolean claim_unit(LcipTeam *team, guint range, gboolean front, guint *unit) {
+  _Atomic guint64 *at = &team->ranges[range].ticket;
+  guint64 ticket = atomic_load(at);
+  while ((guint16)ticket > 0) {
+    const guint job = (guint)(ticket >> 32), taken = (guint16)(ticket >> 16);
+    const guint left = (guint16)ticket - 1;
+    if (!atomic_compare_exchange_weak(at, &ticket, ticket_of(job, front ? taken + 1 : taken, left)))
       continue;
+    *unit = first_unit(team, range) + (front ? taken : taken + left);
+    return TRUE;
+  }
+  return FALSE;
+}
+
+/* Returns how many chunks it did. */
+static guint do_unit(LcipTeam *team, guint unit, guint worker) {
+  const guint first = (guint)((guint64)team->n_chunks * unit / team->n_units);
+  const guint end = (guint)((guint64)team->n_chunks * (unit + 1) / team->n_units);
+  for (guint i = first; i < end; i++)
+    team->func(team->data, i, worker);
+  return end - first;
+}
+
+static void do_range(LcipTeam *team, guint range, guint worker) {
+  gint64 begin_us = worker == 0 ? g_get_monotonic_time() : 0;
+  guint unit;
+  while (claim_unit(team, range, range == worker, &unit)) {
     const guint n_chunks = team->n_chunks;
-    team->func(team->data, n_chunks - (guint32)ticket, worker);
+    const guint n = do_unit(team, unit, worker);
     if (worker == 0) {
       const gint64 now_us = g_get_monotonic_time();
       team->longest_us = MAX(team->longest_us, now_us - begin_us);
       begin_us = now_us;
     }
-    const gboolean last = atomic_fetch_add(&team->done, 1) + 1 == n_chunks;
+    const gboolean last = atomic_fetch_add(&team->done, n) + n == n_chunks;
     if (last && atomic_load(&team->caller_parked)) {
       pthread_mutex_lock(&team->lock);
       pthread_cond_signal(&team->done_cond);
       pthread_mutex_unlock(&team->lock);
     }
-    ticket = atomic_load(&team->ticket);
   }
-  return ticket;
 }
 
-static gboolean spin_for_ticket(LcipTeam *team, guint64 seen) {
+/* Claims and does chunks until none is left. Returns the newest job that it has seen all of. */
+static guint team_work(LcipTeam *team, guint worker) {
+  const guint job = atomic_load(&team->job);
+  for (guint i = 0; i < team->n_threads; i++)
+    do_range(team, (worker + i) % team->n_threads, worker);
+  return job;
+}
+
+static gboolean spin_for_job(LcipTeam *team, guint seen) {
   const gint64 end = g_get_monotonic_time() + SPIN_US;
   do {
     for (int i = 0; i < PAUSES_PER_LOOK; i++) {
-      if (atomic_load_explicit(&team->ticket, memory_order_relaxed) != seen)
+      if (atomic_load_explicit(&team->job, memory_order_relaxed) != seen)
         return TRUE;
       cpu_pause();
     }
@@ -98,10 +145,10 @@ static gboolean spin_for_ticket(LcipTeam *team, guint64 seen) {
   return FALSE;
 }
 
-static void park_for_ticket(LcipTeam *team, guint64 seen) {
+static void park_for_job(LcipTeam *team, guint seen) {
   pthread_mutex_lock(&team->lock);
   atomic_fetch_add(&team->parked, 1);
-  while (atomic_load(&team->ticket) == seen && !atomic_load(&team->stop))
+  while (atomic_load(&team->job) == seen && !atomic_load(&team->stop))
     pthread_cond_wait(&team->work_cond, &team->lock);
   atomic_fetch_sub(&team->parked, 1);
   pthread_mutex_unlock(&team->lock);
@@ -111,9 +158,9 @@ static void *helper_main(void *data) {
   struct TeamHelper *helper = data;
   LcipTeam *team = helper->team;
   while (!atomic_load(&team->stop)) {
-    const guint64 seen = team_work(team, helper->worker);
-    if (!spin_for_ticket(team, seen))
-      park_for_ticket(team, seen);
+    const guint seen = team_work(team, helper->worker);
+    if (!spin_for_job(team, seen))
+      park_for_job(team, seen);
   }
   return NULL;
 }
@@ -140,7 +187,9 @@ LcipTeam *lcip_team_new(guint n_threads) {
   pthread_mutex_init(&team->lock, NULL);
   pthread_cond_init(&team->work_cond, NULL);
   pthread_cond_init(&team->done_cond, NULL);
+  team->ranges = g_aligned_alloc0(wanted, sizeof(TeamRange), 64);
   team->size = 1;
+  team->n_threads = wanted;
   start_helpers(team, wanted - 1);
   return team;
 }
@@ -157,6 +206,7 @@ void lcip_team_free(LcipTeam *team) {
   pthread_cond_destroy(&team->done_cond);
   pthread_cond_destroy(&team->work_cond);
   pthread_mutex_destroy(&team->lock);
+  g_aligned_free(team->ranges);
   g_free(team->helpers);
   g_free(team->threads);
   g_free(team);
@@ -167,9 +217,15 @@ guint lcip_team_size(const LcipTeam *team) {
 }
 
 static void publish_job(LcipTeam *team, guint n_chunks) {
-  const guint64 job = (atomic_load(&team->ticket) >> 32) + 1;
+  const guint job = atomic_load(&team->job) + 1;
+  team->n_chunks = n_chunks;
+  team->n_ranges = team->size;
+  team->n_units = MIN(n_chunks, MOST_UNITS);
   atomic_store(&team->done, 0);
-  atomic_store(&team->ticket, job << 32 | n_chunks);
+  for (guint i = 0; i < team->n_ranges; i++)
+    atomic_store(&team->ranges[i].ticket,
+                 ticket_of(job, 0, first_unit(team, i + 1) - first_unit(team, i)));
+  atomic_store(&team->job, job);
   if (atomic_load(&team->parked) == 0)
     return;
   pthread_mutex_lock(&team->lock);
@@ -222,7 +278,6 @@ void lcip_team_run(LcipTeam *team, guint n_chunks, LcipTeamFunc func, gpointer d
   }
   team->func = func;
   team->data = data;
-  team->n_chunks = n_chunks;
   team->longest_us = 0;
   publish_job(team, n_chunks);
   team_work(team, 0);

@@ -167,14 +167,15 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
 /* ---- running ---- */
 
 /* @pool: outputs along one side of what becomes one pixel; @oh, @ow: pixels of the result.
- * @workers: that share the stages. @input: blocks of channels, the call's or @phases. */
+ * @next_freq: from a frequency that a worker multiplies to its next. @input: blocks of channels,
+ * the call's or @phases. */
 typedef struct {
   LcipWinograd plan;
   LcipWinogradSplit split;
   LcipTail tail;
   int pool;
   gboolean staged;
-  guint workers;
+  guint next_freq;
   gint64 oh, ow;
   const LcipCall *call;
   const float *weights, *biases, *input;
@@ -570,7 +571,7 @@ static void stage_in(gpointer data, guint index, guint worker) {
 static void multiply_stage(const gconstpointer *convs, guint n, guint freq) {
   const Conv *first = convs[0];
   const LcipWinograd *p = &first->plan;
-  const gint64 next = freq + first->workers;
+  const gint64 next = freq + first->next_freq;
   for (gint64 group = 0; group < p->groups; group++)
     for (guint i = 0; i < n; i++) {
       const Conv *conv = convs[i];
@@ -595,11 +596,11 @@ static void stage_out(gpointer data, guint index, guint worker) {
   store_tiles(conv, &chunk, group, stage_products(conv, group) + chunk.tile * LCIP_LANES);
 }
 
-static void begin_staged(Conv *conv, LcipTeam *team) {
+static void begin_staged(Conv *conv, LcipTeam *team, guint next_freq) {
   LcipWinograd *p = &conv->plan;
   p->max_tiles = p->tiles;
   conv->staged = TRUE;
-  conv->workers = lcip_team_size(team);
+  conv->next_freq = next_freq;
   conv->input_stride = lcip_winograd_input_stride(p, &isa);
   conv->product_stride = lcip_winograd_stage_stride(p, &isa);
   lcip_team_run(team, (guint)(p->blocks * STAGE_PARTS), stage_in, conv);
@@ -690,7 +691,7 @@ static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
   if (!conv_init(&conv, call, &planned, team, error))
     return FALSE;
   if (lcip_winograd_staged(&planned, &isa)) {
-    begin_staged(&conv, team);
+    begin_staged(&conv, team, 1);
     lcip_team_run(team, (guint)conv.plan.freqs, stage_multiply, &conv);
     end_staged(&conv, team);
   } else {
@@ -713,7 +714,7 @@ static gboolean sweep_begin(const LcipCall *call, gpointer data, LcipTeam *team,
   LcipWinograd planned;
   if (!conv_init(conv, call, &planned, team, error))
     return FALSE;
-  begin_staged(conv, team);
+  begin_staged(conv, team, lcip_team_size(team));
   *n_parts = (guint)conv->plan.freqs;
   return TRUE;
 }
