@@ -330,10 +330,11 @@ gboolean lcip_run_lane_status(LcipRun *run, guint lane, LcipLinkStatus *status) 
 }
 
 guint lcip_run_round(LcipRun *run) {
-  guint round = 1;
   pthread_mutex_lock(&run->mutex);
-  if (run->groups->len > 0)
-    round = ((const LcipGroup *)g_ptr_array_index(run->groups, run->groups->len - 1))->n_streams;
+  const LcipGroup *group = run->pending;
+  if (!group && run->groups->len > 0)
+    group = g_ptr_array_index(run->groups, run->groups->len - 1);
+  const guint round = group ? group->n_streams : 1;
   pthread_mutex_unlock(&run->mutex);
   return round;
 }
