@@ -12,7 +12,7 @@
 
 enum {
   MAX_M = 4,         /* rows of a call */
-  MAX_ROWS = 16,     /* rows of A at a time, taken in pairs from what is in the cache */
+  MAX_ROWS = 16,     /* rows of A at a time, taken a few together from what is in the cache */
   MOST_DOTS = 4,     /* rows of A that share what is read of B */
   ROWS = 4,          /* dot products of one row of A at a time */
   SUMS = 8,          /* vectors of columns in a unit */
