@@ -98,10 +98,13 @@ static void run_row(const Conv *conv, gint64 block, int lane, const float *plane
   }
 }
 
+/* All channels of some rows, then the next rows: as convolutions go, so that a thread reads what it
+ * wrote. */
 static void run_chunk(gpointer data, guint chunk, guint worker) {
   const Conv *conv = data;
   const Depthwise *d = &conv->depthwise;
-  const gint64 part = chunk % conv->row_chunks, image_block = chunk / conv->row_chunks;
+  const gint64 planes = conv->call->inputs[0].shape.dims[0] * conv->blocks;
+  const gint64 part = chunk / planes, image_block = chunk % planes;
   const float *plane =
       (const float *)conv->call->inputs[0].data + image_block * d->h * d->w * LCIP_BLOCK;
   const gint64 end = MIN((part + 1) * conv->chunk_rows, conv->oh);

@@ -207,9 +207,12 @@ LCIP_INLINE void pool_row(const Pool *pool, const float *plane, gint64 oy, gsize
   }
 }
 
+/* All channels of some rows, then the next rows: as convolutions go, so that a thread reads what it
+ * wrote. */
 static void run_chunk(gpointer data, guint chunk, guint worker) {
   const Pool *pool = data;
-  const gint64 part = chunk % pool->row_chunks, row = chunk / pool->row_chunks;
+  const gint64 planes = pool->call->inputs[0].shape.dims[0] * pool->blocks;
+  const gint64 part = chunk / planes, row = chunk % planes;
   const int channels = (int)MIN(LCIP_BLOCK, pool->c - row % pool->blocks * LCIP_BLOCK);
   const float *plane =
       (const float *)pool->call->inputs[0].data + row * pool->h * pool->w * LCIP_BLOCK;
