@@ -106,6 +106,8 @@ static guint do_unit(LcipTeam *team, guint unit, guint worker) {
 }
 
 static void do_range(LcipTeam *team, guint range, guint worker) {
+  if ((guint16)atomic_load(&team->ranges[range].ticket) == 0)
+    return; /* before the clock is asked */
   gint64 begin_us = worker == 0 ? g_get_monotonic_time() : 0;
   guint unit;
   while (claim_unit(team, range, range == worker, &unit)) {

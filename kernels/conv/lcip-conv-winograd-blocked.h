@@ -381,26 +381,15 @@ LCIP_INLINE vf output_body(const float *products, gsize stride, vf bias, vf y[TI
 }
 
 /* Not inlined as transform_input(). */
-static G_NO_INLINE vf transform_output(const float *products, gsize stride, vf bias,
-                                       vf y[TILE_Y][TILE_X]) {
-  return output_body(products, stride, bias, y, 0, FALSE);
-}
-
-static G_NO_INLINE vf transform_output_staged(const float *products, gsize stride, vf bias,
-                                              vf y[TILE_Y][TILE_X]) {
-  return output_body(products, stride, bias, y, TILES_AHEAD * LCIP_LANES, FALSE);
-}
-
+#define TRANSFORM_OUTPUT(name, ahead, pool)                                                        \
+  static G_NO_INLINE vf name(const float *products, gsize stride, vf bias, vf y[TILE_Y][TILE_X]) { \
+    return output_body(products, stride, bias, y, ahead, pool);                                    \
+  }
+TRANSFORM_OUTPUT(transform_output, 0, FALSE)
+TRANSFORM_OUTPUT(transform_output_staged, (TILES_AHEAD * LCIP_LANES), FALSE)
 #ifdef WINOGRAD_POOLS
-static G_NO_INLINE vf transform_output_pooled(const float *products, gsize stride, vf bias,
-                                              vf y[TILE_Y][TILE_X]) {
-  return output_body(products, stride, bias, y, 0, TRUE);
-}
-
-static G_NO_INLINE vf transform_output_staged_pooled(const float *products, gsize stride, vf bias,
-                                                     vf y[TILE_Y][TILE_X]) {
-  return output_body(products, stride, bias, y, TILES_AHEAD * LCIP_LANES, TRUE);
-}
+TRANSFORM_OUTPUT(transform_output_pooled, 0, TRUE)
+TRANSFORM_OUTPUT(transform_output_staged_pooled, (TILES_AHEAD * LCIP_LANES), TRUE)
 #define POOLED(name) name##_pooled
 #else
 #define POOLED(name) name

@@ -3,6 +3,8 @@
 
 #include "lcip-matmul.h"
 
+#include <math.h>
+
 /* Gemm and MatMul of a few rows, as a network's last layers have them at batch 1. Every element of
  * B is used once a row, so the time is that of reading B: it is read once, in its order, where it
  * is, for all rows, which may be those of several calls. B stored n x k (transB) gives dot
@@ -87,12 +89,15 @@ LCIP_INLINE float sum_lanes(vf x) {
   return sum;
 }
 
-/* alpha * sum + beta C and the epilogues on @n sums of @row from column @j on. */
+/* alpha * sum + beta C and the epilogues on @n sums of @row from column @j on. Which sign a NaN has
+ * depends on the order of a product's factors, which the compiler chooses for each number of rows:
+ * here all become the same. */
 static void finish(const Row *row, gsize j, vf sums, int n) {
   const Job *job = row->job;
   const LcipGemm *g = &job->gemm;
   const gsize at = row->i * g->n + j;
   float added[LCIP_LANES] = {0};
+  sums = v_select(sums == sums, sums, v_set1(NAN));
   for (int k = 0; job->c && k < n; k++)
     added[k] = g->beta * job->c[row->i * g->c_row + (j + (gsize)k) * g->c_column];
   vf x = g->alpha * sums + v_load(added);

@@ -41,7 +41,6 @@ typedef struct {
   gint64 load_us;  /* when loading began */
   gint64 ready_us; /* when the run had started */
   guint round, min_frames;
-  guint n_frames; /* in whole rounds */
 } Bench;
 
 static void bench_init(Bench *bench) {
@@ -59,6 +58,11 @@ static void bench_clear(Bench *bench) {
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Bench, bench_clear)
 
+/* Measured, in whole rounds. */
+static guint n_frames(const Bench *bench) {
+  return bench->latencies_ms->len - bench->latencies_ms->len % bench->round;
+}
+
 static void count_frame(const LcipFrame *frame, gpointer data) {
   Bench *bench = data;
   gint64 now = g_get_monotonic_time();
@@ -68,10 +72,8 @@ static void count_frame(const LcipFrame *frame, gpointer data) {
   if (bench->begin_us) {
     double latency_ms = (double)frame->latency_ns / 1e6;
     g_array_append_val(bench->latencies_ms, latency_ms);
-    if (bench->latencies_ms->len % bench->round == 0) {
-      bench->n_frames = bench->latencies_ms->len;
+    if (bench->latencies_ms->len % bench->round == 0)
       bench->end_us = now;
-    }
   } else if (bench->n_delivered >= bench->min_frames && now >= bench->warm_until_us) {
     bench->begin_us = now;
   }
@@ -84,20 +86,21 @@ static gboolean wait_for_frame(Bench *bench, gint64 measure_us) {
   g_mutex_lock(&bench->lock);
   gint64 now = g_get_monotonic_time();
   gboolean over = bench->begin_us && now >= bench->begin_us + measure_us &&
-                  bench->n_frames >= bench->min_frames;
+                  n_frames(bench) >= bench->min_frames;
   if (!over)
     g_cond_wait_until(&bench->changed, &bench->lock, now + 20 * G_TIME_SPAN_MILLISECOND);
   g_mutex_unlock(&bench->lock);
   return over;
 }
 
-/* Waits until the time is over and enough frames are measured, the run ended or was interrupted. */
-static void wait_for_frames(Bench *bench, LcipRun *run, const BenchArgs *args,
+/* Waits until the time is over and enough frames are measured, the run ended or was interrupted.
+ * @in_flight: frames at a time. */
+static void wait_for_frames(Bench *bench, LcipRun *run, guint in_flight, const BenchArgs *args,
                             GCancellable *cancellable) {
   gint64 warm_us = (gint64)(MIN(args->seconds / 5, WARM_UP_SECONDS) * 1e6);
   g_mutex_lock(&bench->lock);
   bench->round = lcip_run_round(run);
-  bench->min_frames = MIN_ROUNDS * MAX(bench->round, bench->min_frames);
+  bench->min_frames = MIN_ROUNDS * MAX(bench->round, in_flight);
   bench->warm_until_us = g_get_monotonic_time() + warm_us;
   g_mutex_unlock(&bench->lock);
   while (!wait_for_frame(bench, (gint64)(args->seconds * 1e6)))
@@ -125,7 +128,7 @@ static double mean(const GArray *values) {
 
 static double measured_fps(const Bench *bench) {
   double seconds = (double)(bench->end_us - bench->begin_us) / 1e6;
-  return seconds > 0 ? bench->n_frames / seconds : 0;
+  return seconds > 0 ? n_frames(bench) / seconds : 0;
 }
 
 static gint64 peak_rss_bytes(void) {
@@ -163,7 +166,7 @@ static void print_json(const char *path, const LcipPlan *plan, const BenchArgs *
   lcip_cli_json_lanes(&json, plan);
   lcip_cli_json_int(&json, "threads", (gint64)cpu_threads(plan));
   lcip_cli_json_int(&json, "streams", args->plan.streams);
-  lcip_cli_json_int(&json, "frames", bench->n_frames);
+  lcip_cli_json_int(&json, "frames", n_frames(bench));
   lcip_cli_json_number(&json, "seconds", (double)(bench->end_us - bench->begin_us) / 1e6, 6);
   lcip_cli_json_number(&json, "fps", measured_fps(bench), 3);
   json_latency(&json, bench->latencies_ms);
@@ -179,7 +182,7 @@ static void print_json(const char *path, const LcipPlan *plan, const BenchArgs *
 static void print_text(const char *path, const BenchArgs *args, const Bench *bench,
                        const LcipProfile *profile) {
   const GArray *sorted = bench->latencies_ms;
-  g_print("%s: %.2f fps over %u frames, %d stream%s\n", path, measured_fps(bench), bench->n_frames,
+  g_print("%s: %.2f fps over %u frames, %d stream%s\n", path, measured_fps(bench), n_frames(bench),
           args->plan.streams, args->plan.streams == 1 ? "" : "s");
   g_print("latency ms   min %.3f, median %.3f, 95 %% %.3f, 99 %% %.3f, mean %.3f\n",
           g_array_index(sorted, double, 0), percentile(sorted, 0.50), percentile(sorted, 0.95),
@@ -240,16 +243,15 @@ static LcipRun *start(LcipPlan *plan, const LcipCliInputs *inputs, const BenchAr
 static gboolean measure(const char *path, LcipPlan *plan, const LcipCliInputs *inputs,
                         const BenchArgs *args, Bench *bench, GError **error) {
   GCancellable *cancellable = lcip_cli_watch_signals();
-  bench->min_frames = in_flight(plan, args) * (guint)args->plan.streams;
   g_autoptr(LcipRun) run = start(plan, inputs, args, bench, error);
   if (!run)
     return FALSE;
-  wait_for_frames(bench, run, args, cancellable);
+  wait_for_frames(bench, run, in_flight(plan, args) * (guint)args->plan.streams, args, cancellable);
   g_autoptr(LcipProfile) profile = args->profile ? lcip_run_profile(run) : NULL;
   lcip_run_cancel(run);
   if (!lcip_run_wait(run, error))
     return FALSE;
-  if (g_cancellable_is_cancelled(cancellable) || bench->n_frames < bench->min_frames) {
+  if (g_cancellable_is_cancelled(cancellable) || n_frames(bench) < bench->min_frames) {
     g_set_error(error, LCIP_ERROR, LCIP_ERROR_CANCELLED, "interrupted after %u measured frames",
                 bench->latencies_ms->len);
     return FALSE;
