@@ -65,6 +65,7 @@ static void check_tile(int channels, int side, gboolean pools, const char *kerne
 /* Large tiles need fewer products where there are many pixels. A pool in the same step wants tiles
  * of even sides, and stays apart where odd ones fit so much better. */
 static void test_winograd_tiles(void) {
+  check_tile(256, 14, FALSE, "conv-winograd5-blocked-", 1);
   check_tile(64, 56, FALSE, "conv-winograd7-blocked-", 1);
   check_tile(64, 64, TRUE, "conv-winograd8-blocked-", 1);
   check_tile(128, 28, TRUE, "conv-winograd7-blocked-", 2);

@@ -11,14 +11,16 @@ enum { WINOGRAD_WIDTH = 2 * LCIP_LANES };
 
 /* The finite points of @side products, as lcip-winograd-vec.h orders them. */
 static void winograd_points(int side, double points[WINOGRAD_MAX_SIDE]) {
-  static const float few[] = {1, 2, 0.5f}, of_9[] = WINOGRAD_PAIRS_9, of_10[] = WINOGRAD_PAIRS_10;
-  const float *pairs = side == 10 ? of_10 : side == 9 ? of_9 : few;
+  static const float few[] = {1, 2, 0.5f}, of_7[] = WINOGRAD_PAIRS_7, of_9[] = WINOGRAD_PAIRS_9,
+                     of_10[] = WINOGRAD_PAIRS_10;
+  const float *pairs = side == 7 ? of_7 : side == 9 ? of_9 : side == 10 ? of_10 : few;
   points[0] = 0;
-  points[7] = WINOGRAD_SINGLE_9; /* in place of the last pair of 10 */
   for (int i = 0; i < side / 2 - 1; i++) {
     points[1 + 2 * i] = (double)pairs[i];
     points[2 + 2 * i] = -(double)pairs[i];
   }
+  if (side == 7 || side == 9)
+    points[side - 2] = side == 7 ? WINOGRAD_SINGLE_7 : WINOGRAD_SINGLE_9;
 }
 
 /* @matrix: G for @side products of windows of @taps: each point's powers, divided by its distances

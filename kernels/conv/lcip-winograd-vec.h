@@ -2,14 +2,17 @@
 
 #include "lcip-vec.h"
 
-/* The transforms along one axis, on vectors of channels: of 4, 6, 8, 9 or 10 inputs, and from as
+/* The transforms along one axis, on vectors of channels: of 4, 6, 7, 8, 9 or 10 inputs, and from as
  * many products to fewer outputs (the second number).
  *
- * Points: 0, infinity, and pairs p and -p: 1, then 2, then 1/2; 9 and 10 products have pairs of
- * their own, and 9 one point alone. Of hundreds of choices with coefficients exact in single
+ * Points: 0, infinity, and pairs p and -p: 1, then 2, then 1/2; 7, 9 and 10 products have pairs of
+ * their own, and 7 and 9 one point alone. Of hundreds of choices with coefficients exact in single
  * precision, those with about the least error. The input's rows are the products of x - q for all
  * other points q, the highest power's coefficient being 1; what divides them is with the weights.
  */
+#define WINOGRAD_PAIRS_7                                                                           \
+  { 1.0f, 1.75f }
+#define WINOGRAD_SINGLE_7 0.5f
 #define WINOGRAD_PAIRS_9                                                                           \
   { 0.5f, 0.875f, 1.375f }
 #define WINOGRAD_SINGLE_9 3.5f
@@ -87,19 +90,28 @@ LCIP_INLINE void winograd_input_pairs(const vf *d, const float *pairs, const int
   out[1 + 2 * n] = winograd_product(d + 1, pairs, n, n);
 }
 
-/* All points but the single one have the factor x minus it. */
-LCIP_INLINE void winograd_input_9(vf d[9]) {
-  const float pairs[] = WINOGRAD_PAIRS_9;
+/* @n pairs and a single point: 2 n + 3 inputs. All points but that have the factor x minus it. */
+LCIP_INLINE void winograd_input_single(const float *pairs, const int n, const float single, vf *d) {
   vf e[8], f[8];
   LCIP_UNROLL
-  for (int i = 0; i < 8; i++)
-    e[i] = d[i + 1] - WINOGRAD_SINGLE_9 * d[i];
-  winograd_input_pairs(e, pairs, 3, f);
-  d[7] = winograd_product(d + 1, pairs, 3, 3);
-  d[8] = f[7];
+  for (int i = 0; i < 2 * n + 2; i++)
+    e[i] = d[i + 1] - single * d[i];
+  winograd_input_pairs(e, pairs, n, f);
+  d[2 * n + 1] = winograd_product(d + 1, pairs, n, n);
+  d[2 * n + 2] = f[2 * n + 1];
   LCIP_UNROLL
-  for (int i = 0; i < 7; i++)
+  for (int i = 0; i < 2 * n + 1; i++)
     d[i] = f[i];
+}
+
+LCIP_INLINE void winograd_input_7(vf d[7]) {
+  const float pairs[] = WINOGRAD_PAIRS_7;
+  winograd_input_single(pairs, 2, WINOGRAD_SINGLE_7, d);
+}
+
+LCIP_INLINE void winograd_input_9(vf d[9]) {
+  const float pairs[] = WINOGRAD_PAIRS_9;
+  winograd_input_single(pairs, 3, WINOGRAD_SINGLE_9, d);
 }
 
 /* Two factors x^2 - p^2, of @pairs from @first on, applied to three values that are two apart. */
@@ -178,15 +190,27 @@ LCIP_INLINE void winograd_output_pairs(const vf *q, const float *pairs, const in
   }
 }
 
-LCIP_INLINE void winograd_output_9_7(const vf q[9], vf y[7]) {
-  const float pairs[] = WINOGRAD_PAIRS_9;
+/* 2 n + 1 outputs of @n pairs, of point 0, of a single one and of infinity. */
+LCIP_INLINE void winograd_output_single(const vf *q, const float *pairs, const int n,
+                                        const float single, vf *y) {
+  const int m = 2 * n + 1;
   float power = 1.0f;
   y[0] = q[0];
-  winograd_output_pairs(q, pairs, 3, 7, y);
+  winograd_output_pairs(q, pairs, n, m, y);
   LCIP_UNROLL
-  for (int k = 0; k < 7; k++, power *= WINOGRAD_SINGLE_9)
-    y[k] = y[k] + power * q[7];
-  y[6] = y[6] + q[8];
+  for (int k = 0; k < m; k++, power *= single)
+    y[k] = y[k] + power * q[m];
+  y[m - 1] = y[m - 1] + q[m + 1];
+}
+
+LCIP_INLINE void winograd_output_7_5(const vf q[7], vf y[5]) {
+  const float pairs[] = WINOGRAD_PAIRS_7;
+  winograd_output_single(q, pairs, 2, WINOGRAD_SINGLE_7, y);
+}
+
+LCIP_INLINE void winograd_output_9_7(const vf q[9], vf y[7]) {
+  const float pairs[] = WINOGRAD_PAIRS_9;
+  winograd_output_single(q, pairs, 3, WINOGRAD_SINGLE_9, y);
 }
 
 /* To 4 or 8 outputs. */
@@ -203,6 +227,8 @@ LCIP_INLINE void winograd_input(const int side, vf *d) {
     winograd_input_4(d);
   else if (side == 6)
     winograd_input_6(d);
+  else if (side == 7)
+    winograd_input_7(d);
   else if (side == 8)
     winograd_input_8(d);
   else if (side == 9)
@@ -219,6 +245,8 @@ LCIP_INLINE void winograd_output(const int side, const int m, const vf *q, vf *y
     winograd_output_4_2(q, y);
   else if (side == 6)
     winograd_output_6_4(q, y);
+  else if (side == 7)
+    winograd_output_7_5(q, y);
   else if (side == 8)
     winograd_output_8(m, q, y);
   else if (side == 9)

@@ -13,7 +13,7 @@ enum { CACHE_LINE_ELEMS = 16 };
 static const struct {
   int side;
   double input, output;
-} axis_costs[] = {{1, 2, 2},      {4, 6.25, 7.5}, {6, 11.7, 13},
+} axis_costs[] = {{1, 2, 2},      {4, 6.25, 7.5}, {6, 11.7, 13}, {7, 18, 21},
                   {8, 23.75, 30}, {9, 32, 40},    {10, 42, 50}};
 /* Below this many multiply-adds for a pair of weight vectors the loads of these take longer. */
 static const double MIN_PAIR_COST = 8;
@@ -21,7 +21,7 @@ static const double MIN_PAIR_COST = 8;
 static const double PAIR_COST = 3;
 static const double CHUNK_COST = 2000;
 /* Bytes that come meanwhile: weights from memory; what lies in a cache that all cores share. */
-static const double MEMORY_BYTES_PER_COST = 4.5, SHARED_BYTES_PER_COST = 15;
+static const double MEMORY_BYTES_PER_COST = 6, SHARED_BYTES_PER_COST = 15;
 /* Share of the shorter that computing and reading do not overlap. */
 static const double NO_OVERLAP = 0.3;
 
@@ -271,10 +271,12 @@ static double read_cost(double elems) {
   return elems > SHARED_CACHE_ELEMS ? 3 * elems : elems;
 }
 
-/* Weights read for each chunk, or once, and then all transformed values written and read. */
+/* Weights read for each chunk, or once, and then all transformed values written and read. Where
+ * weights come from memory even once, that takes no longer, and streams can share them. */
 gboolean lcip_winograd_staged(const LcipWinograd *p, const LcipWinogradIsa *isa) {
   const double weights = (double)lcip_winograd_weight_elems(p, isa);
   const double values = (double)lcip_winograd_stage_elems(p, isa);
   const double chunks = (double)divide_up(p->tiles, p->max_tiles);
-  return read_cost(weights) + 2 * read_cost(values) < chunks * read_cost(weights);
+  return weights > SHARED_CACHE_ELEMS ||
+         read_cost(weights) + 2 * read_cost(values) < chunks * read_cost(weights);
 }
