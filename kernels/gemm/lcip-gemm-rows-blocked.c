@@ -8,7 +8,7 @@
 /* Gemm and MatMul of a few rows, as a network's last layers have them at batch 1. Every element of
  * B is used once a row, so the time is that of reading B: it is read once, in its order, where it
  * is, for all rows, which may be those of several calls. B stored n x k (transB) gives dot
- * products, ROWS of them side by side; B stored k x n gives sums of its rows, over SUMS vectors of
+ * products, some of them side by side; B stored k x n gives sums of its rows, over SUMS vectors of
  * columns. Each result is the same sum in the same order, whatever the split and whatever the other
  * rows. */
 
@@ -16,16 +16,26 @@ enum {
   MAX_M = 4,         /* rows of a call */
   MAX_ROWS = 16,     /* rows of A at a time, taken a few together from what is in the cache */
   MOST_DOTS = 4,     /* rows of A that share what is read of B */
-  ROWS = 4,          /* dot products of one row of A at a time */
   SUMS = 8,          /* vectors of columns in a unit */
   FETCH_ELEMS = 256, /* how far ahead: by itself the processor stops at the end of a page */
   K_BLOCK = 512,     /* rows of B in a block whose columns of one unit stay in the cache */
 #if defined(__AVX512F__) || defined(__ARM_NEON)
-  QUAD_ROWS = ROWS, /* the same for four rows of A: as the registers hold the sums */
-  PAIR_SUMS = SUMS, /* and for two */
+  PAIR_SUMS = SUMS, /* the same for two rows of A: as the registers hold the sums */
 #else
-  QUAD_ROWS = ROWS / 2,
   PAIR_SUMS = SUMS / 2,
+#endif
+  /* Dot products of 1, 2 or 4 rows of A side by side. The more rows of B are read at a time, the
+   * more of them are on their way. */
+  MOST_COLUMNS = LCIP_LANES > 4 ? 8 : 4,
+#if defined(__AVX512F__)
+  PAIR_COLUMNS = 8,
+  QUAD_COLUMNS = 6,
+#elif defined(__ARM_NEON)
+  PAIR_COLUMNS = 4,
+  QUAD_COLUMNS = 4,
+#else
+  PAIR_COLUMNS = 4,
+  QUAD_COLUMNS = 2,
 #endif
 };
 /* Elements of B in a chunk: 10 us and more. */
@@ -113,12 +123,15 @@ static void finish(const Row *row, gsize j, vf sums, int n) {
 
 /* ---- B stored n x k ---- */
 
-/* Dot products of @n_a rows of A with @n_b rows of B from @b on. Towards their ends the rows after
- * these are fetched. */
-LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, gsize k, const int n_b,
+/* Dot products of @n_a rows of A with @n_b rows of B from @j on, of a unit's at @b. Towards their
+ * ends the rows after these are fetched. A row of A or two leave the memory all the time: it gives
+ * most when what is fetched goes into the L2 cache. */
+LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, int j, const int n_b,
                           float (*sums)[LCIP_LANES]) {
-  vf sum[MOST_DOTS][ROWS] = {0};
+  const gsize k = a->job->gemm.k;
+  vf sum[MOST_DOTS][MOST_COLUMNS] = {0};
   gsize p = 0;
+  b += (gsize)j * k;
   for (; p + LCIP_LANES <= k; p += LCIP_LANES) {
     const float *fetch = b + FETCH_ELEMS + (p + FETCH_ELEMS < k ? 0 : (gsize)(n_b - 1) * k);
     vf x[MOST_DOTS];
@@ -126,66 +139,50 @@ LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, gsize k, 
     for (int i = 0; i < n_a; i++)
       x[i] = v_load(a[i].a + p);
     LCIP_UNROLL
-    for (int j = 0; j < n_b; j++) {
-      const vf y = v_load(b + (gsize)j * k + p);
-      __builtin_prefetch(fetch + (gsize)j * k + p, 0, 3);
+    for (int c = 0; c < n_b; c++) {
+      const vf y = v_load(b + (gsize)c * k + p);
+      if (n_a > 2)
+        __builtin_prefetch(fetch + (gsize)c * k + p, 0, 3);
+      else
+        __builtin_prefetch(fetch + (gsize)c * k + p, 0, 2);
       LCIP_UNROLL
       for (int i = 0; i < n_a; i++)
-        sum[i][j] += x[i] * y;
+        sum[i][c] += x[i] * y;
     }
   }
-  if (p < k)
-    for (int j = 0; j < n_b; j++)
-      for (int i = 0; i < n_a; i++)
-        sum[i][j] +=
-            v_load_some(a[i].a + p, (int)(k - p)) * v_load_some(b + (gsize)j * k + p, (int)(k - p));
-  for (int i = 0; i < n_a; i++)
-    for (int j = 0; j < n_b; j++)
-      sums[i][j] = sum_lanes(sum[i][j]);
-}
-
-/* ROWS columns of @n_a rows of A, in pieces of @n_b. */
-LCIP_INLINE void dot_block(const Row *rows, const int n_a, const float *b, gsize k, const int n_b,
-                           float (*sums)[LCIP_LANES]) {
-  for (int j = 0; j < ROWS; j += n_b) {
-    float piece[MOST_DOTS][LCIP_LANES];
-    dot_rows(rows, n_a, b + (gsize)j * k, k, n_b, piece);
+  const int rest = (int)(k - p);
+  for (int c = 0; rest > 0 && c < n_b; c++)
     for (int i = 0; i < n_a; i++)
-      memcpy(sums[i] + j, piece[i], (gsize)n_b * sizeof(float));
-  }
+      sum[i][c] += v_load_some(a[i].a + p, rest) * v_load_some(b + (gsize)c * k + p, rest);
+  for (int i = 0; i < n_a; i++)
+    for (int c = 0; c < n_b; c++)
+      sums[i][j + c] = sum_lanes(sum[i][c]);
 }
 
-/* ROWS or fewer columns: as many dot products for each row of A. */
-static void dot_all(const Row *rows, guint n_rows, const float *b, gsize k, int n,
-                    float (*sums)[LCIP_LANES]) {
-  guint i = 0;
-  for (; n == ROWS && i + 4 <= n_rows; i += 4)
-    dot_block(rows + i, 4, b, k, QUAD_ROWS, sums + i);
-  for (; n == ROWS && i + 2 <= n_rows; i += 2)
-    dot_block(rows + i, 2, b, k, ROWS, sums + i);
-  for (; i < n_rows; i++)
-    if (n == ROWS)
-      dot_block(rows + i, 1, b, k, ROWS, sums + i);
-    else
-      for (int j = 0; j < n; j++) {
-        float one[1][LCIP_LANES];
-        dot_rows(rows + i, 1, b + (gsize)j * k, k, 1, one);
-        sums[i][j] = one[0][0];
-      }
+/* All @n columns of a unit of @n_a rows of A, @n_b side by side; then what is left. */
+LCIP_INLINE void dot_unit(const Row *a, const int n_a, const float *b, int n, const int n_b,
+                          float (*sums)[LCIP_LANES]) {
+  int j = 0;
+  for (; j + n_b <= n; j += n_b)
+    dot_rows(a, n_a, b, j, n_b, sums);
+  for (; n_b > 4 && j + 4 <= n; j += 4)
+    dot_rows(a, n_a, b, j, 4, sums);
+  for (; j < n; j++)
+    dot_rows(a, n_a, b, j, 1, sums);
 }
 
 /* Columns [j, j + n), n <= LANES. */
 static void run_dots(const Row *rows, guint n_rows, gsize j, int n) {
-  const Job *job = rows->job;
+  const float *b = rows->job->b + j * rows->job->gemm.k;
   float sums[MAX_ROWS][LCIP_LANES] = {{0}};
-  for (int first = 0; first < n; first += ROWS) {
-    float block[MAX_ROWS][LCIP_LANES];
-    const int n_block = MIN(ROWS, n - first);
-    dot_all(rows, n_rows, job->b + (j + (gsize)first) * job->gemm.k, job->gemm.k, n_block, block);
-    for (guint i = 0; i < n_rows; i++)
-      memcpy(sums[i] + first, block[i], (gsize)n_block * sizeof(float));
-  }
-  for (guint i = 0; i < n_rows; i++)
+  guint i = 0;
+  for (; i + 4 <= n_rows; i += 4)
+    dot_unit(rows + i, 4, b, n, QUAD_COLUMNS, sums + i);
+  for (; i + 2 <= n_rows; i += 2)
+    dot_unit(rows + i, 2, b, n, PAIR_COLUMNS, sums + i);
+  if (i < n_rows)
+    dot_unit(rows + i, 1, b, n, MOST_COLUMNS, sums + i);
+  for (i = 0; i < n_rows; i++)
     finish(&rows[i], j, v_load(sums[i]), n);
 }
 
