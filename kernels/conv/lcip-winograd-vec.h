@@ -213,7 +213,7 @@ LCIP_INLINE void winograd_output_9_7(const vf q[9], vf y[7]) {
   winograd_output_single(q, pairs, 3, WINOGRAD_SINGLE_9, y);
 }
 
-/* To 4 or 8 outputs. */
+/* To 4, 7 or 8 outputs. */
 LCIP_INLINE void winograd_output_10(const int m, const vf q[10], vf *y) {
   const float pairs[] = WINOGRAD_PAIRS_10;
   y[0] = q[0];
