@@ -159,19 +159,15 @@ LCIP_INLINE void winograd_output_6_4(const vf q[6], vf y[4]) {
   y[3] = q[5] + (b + 8.0f * d);
 }
 
-/* To 4, 5 or 6 outputs: the last one has infinity's product. */
-LCIP_INLINE void winograd_output_8(const int m, const vf q[8], vf *y) {
+LCIP_INLINE void winograd_output_8_6(const vf q[8], vf y[6]) {
   const vf a = q[1] + q[2], b = q[1] - q[2], c = q[3] + q[4], d = q[3] - q[4];
   const vf e = q[5] + q[6], f = q[5] - q[6];
   y[0] = (q[0] + a) + (c + e);
   y[1] = (b + 2.0f * d) + 0.5f * f;
   y[2] = (a + 4.0f * c) + 0.25f * e;
   y[3] = (b + 8.0f * d) + 0.125f * f;
-  if (m > 4)
-    y[4] = (a + 16.0f * c) + 0.0625f * e;
-  if (m > 5)
-    y[5] = (b + 32.0f * d) + 0.03125f * f;
-  y[m - 1] = q[7] + y[m - 1];
+  y[4] = (a + 16.0f * c) + 0.0625f * e;
+  y[5] = q[7] + ((b + 32.0f * d) + 0.03125f * f);
 }
 
 /* @m outputs of @n pairs and of point 0, whose product is @y[0] before. */
@@ -213,7 +209,7 @@ LCIP_INLINE void winograd_output_9_7(const vf q[9], vf y[7]) {
   winograd_output_single(q, pairs, 3, WINOGRAD_SINGLE_9, y);
 }
 
-/* To 4, 7 or 8 outputs. */
+/* To 4, 6, 7 or 8 outputs. */
 LCIP_INLINE void winograd_output_10(const int m, const vf q[10], vf *y) {
   const float pairs[] = WINOGRAD_PAIRS_10;
   y[0] = q[0];
@@ -248,7 +244,7 @@ LCIP_INLINE void winograd_output(const int side, const int m, const vf *q, vf *y
   else if (side == 7)
     winograd_output_7_5(q, y);
   else if (side == 8)
-    winograd_output_8(m, q, y);
+    winograd_output_8_6(q, y);
   else if (side == 9)
     winograd_output_9_7(q, y);
   else

@@ -36,7 +36,7 @@ static gint64 divide_up(gint64 a, gint64 b) {
 }
 
 /* One tile for each window that there are kernels for. */
-static const LcipWinogradTile windows[] = {{2, 2, 3, 3}, {7, 7, 4, 4}, {4, 4, 5, 5}, {1, 4, 1, 3},
+static const LcipWinogradTile windows[] = {{2, 2, 3, 3}, {7, 7, 4, 4}, {6, 6, 5, 5}, {1, 4, 1, 3},
                                            {4, 1, 3, 1}, {1, 4, 1, 7}, {4, 1, 7, 1}};
 /* With a stride each becomes stride * stride of them. */
 enum { MOST_STRIDED_CHANNELS = 4 };
