@@ -132,17 +132,19 @@ gboolean lcip_infer_fail(GError **error, const char *format, ...) {
 }
 
 gboolean lcip_infer_expect(const LcipStep *step, guint i, LcipType type, int rank, GError **error) {
-  g_autofree char *name = lcip_operator_input_name(step->op, i);
-  if (!lcip_step_has_input(step, i))
-    return lcip_infer_fail(error, "input %s: expected a tensor, found none", name);
+  const gboolean has_input = lcip_step_has_input(step, i);
   const LcipTensorSpec *spec = &step->inputs[i];
+  const gboolean type_fits = type == LCIP_TYPE_NONE || (has_input && spec->type == type);
+  if (has_input && type_fits && (rank < 0 || spec->shape.rank == rank))
+    return TRUE;
+  g_autofree char *name = lcip_operator_input_name(step->op, i);
+  if (!has_input)
+    return lcip_infer_fail(error, "input %s: expected a tensor, found none", name);
   g_autofree char *found = lcip_tensor_spec_to_string(spec);
-  if (type != LCIP_TYPE_NONE && spec->type != type)
+  if (!type_fits)
     return lcip_infer_fail(error, "input %s: expected type %s, found %s", name,
                            lcip_type_name(type), found);
-  if (rank >= 0 && spec->shape.rank != rank)
-    return lcip_infer_fail(error, "input %s: expected %d dimensions, found %s", name, rank, found);
-  return TRUE;
+  return lcip_infer_fail(error, "input %s: expected %d dimensions, found %s", name, rank, found);
 }
 
 static gboolean check_inputs(const LcipStep *step, GError **error) {

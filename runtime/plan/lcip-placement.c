@@ -527,7 +527,7 @@ LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, LcipN
   p->ir = ir;
   p->families = families;
   p->numerics = numerics;
-  p->calibration = calibration;
+  p->calibration = calibration && lcip_calibration_n_steps(calibration) > 0 ? calibration : NULL;
   p->threads = threads;
   p->problems = problems;
   p->nodes = g_ptr_array_new_with_free_func(node_free);

@@ -17,8 +17,8 @@ typedef struct {
 
 static double time_of(const LcipPlacement *p, const LcipStep *step, guint threads,
                       const LcipKernel *kernel) {
-  g_autofree char *key = lcip_calibration_key(step, threads);
-  const double ms = p->calibration ? lcip_calibration_get(p->calibration, key, kernel->name) : 0;
+  g_autofree char *key = p->calibration ? lcip_calibration_key(step, threads) : NULL;
+  const double ms = key ? lcip_calibration_get(p->calibration, key, kernel->name) : 0;
   return ms > 0 ? ms : kernel->estimate ? kernel->estimate(step) * MS_PER_ESTIMATE : 0;
 }
 
