@@ -314,7 +314,7 @@ static int add_max_pool(LcipGraph *graph, int from) {
 /* Of a size that tiles of even sides fit best, so that the kernel is the same with a pool and
  * without. */
 static LcipShape pool_shape(void) {
-  return lcip_shape(4, 2, 32, 31, 32);
+  return lcip_shape(4, 2, 32, 31, 30);
 }
 
 /* x -> conv -> @activation -> pool, not an output yet */

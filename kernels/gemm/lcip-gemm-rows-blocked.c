@@ -20,7 +20,7 @@ enum {
   FETCH_ELEMS = 256, /* how far ahead: by itself the processor stops at the end of a page */
   K_BLOCK = 512,     /* rows of B in a block whose columns of one unit stay in the cache */
 #if defined(__AVX512F__) || defined(__ARM_NEON)
-  PAIR_SUMS = SUMS, /* the same for two rows of A: as the registers hold the sums */
+  PAIR_SUMS = SUMS, /* SUMS for two rows of A: as the registers hold them */
 #else
   PAIR_SUMS = SUMS / 2,
 #endif
