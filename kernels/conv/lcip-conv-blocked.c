@@ -1,5 +1,6 @@
 #include "config.h"
 #include "lcip-conv-micro.h"
+#include "lcip-vec-transpose.h"
 #include "lcip-winograd.h"
 
 #include <math.h>
@@ -363,18 +364,18 @@ static gsize group_weights(const Shape *s) {
 /* Of 1x1 weights, so that whole lines of memory are read in a row. */
 enum { RUN_CHANNELS = 128 };
 
-/* Channels [@c, @c + @depth) for the @width lanes of the tile at output channel @first. Each output
- * channel's weights are read as they lie: to write in order would read lines that displace each
- * other. @packed is zeroed. */
+/* Channels [@c, @c + @depth) for the @width lanes of the tile at output channel @first. @packed is
+ * zeroed. */
 static void pack_block(const Shape *s, const float *w, gint64 first, gint64 width, gint64 c,
                        gint64 depth, float *packed) {
   const gint64 pixels = s->win.kernel[0] * s->win.kernel[1], n = MIN(depth, s->c - c);
-  for (gint64 lane = 0; lane < width; lane++) {
-    const gint64 oc = first + micro_lane_channel(s->oc - first, lane);
-    const float *from = w + (oc * s->c + c) * pixels;
-    for (gint64 k = 0; oc < s->oc && k < n; k++)
-      for (gint64 pixel = 0; pixel < pixels; pixel++)
-        packed[(pixel * depth + k) * width + lane] = *from++;
+  for (gint64 vec = 0; vec < width; vec += LCIP_LANES) {
+    const float *rows[LCIP_LANES];
+    for (gint64 lane = 0; lane < LCIP_LANES; lane++) {
+      const gint64 oc = first + micro_lane_channel(s->oc - first, vec + lane);
+      rows[lane] = oc < s->oc ? w + (oc * s->c + c) * pixels : NULL;
+    }
+    v_pack_rows(rows, n, pixels, packed + vec, width, depth * width);
   }
 }
 
@@ -396,12 +397,14 @@ static void pack_group(const Shape *s, const float *w, float *packed) {
 /* @w: OIHW -> [ky][kx][channel in group][output channel in block] of block @block. */
 static void pack_narrow(const Shape *s, gint64 block, const float *w, float *packed) {
   const gint64 pixels = s->win.kernel[0] * s->win.kernel[1];
-  for (gint64 pixel = 0; pixel < pixels; pixel++)
-    for (gint64 k = 0; k < s->width; k++)
-      for (gint64 lane = 0; lane < LCIP_BLOCK; lane++) {
-        const gint64 oc = block * LCIP_BLOCK + lane;
-        *packed++ = oc < s->all_oc ? w[(oc * s->width + k) * pixels + pixel] : 0.0f;
-      }
+  for (gint64 vec = 0; vec < LCIP_BLOCK; vec += LCIP_LANES) {
+    const float *rows[LCIP_LANES];
+    for (gint64 lane = 0; lane < LCIP_LANES; lane++) {
+      const gint64 oc = block * LCIP_BLOCK + vec + lane;
+      rows[lane] = oc < s->all_oc ? w + oc * s->width * pixels : NULL;
+    }
+    v_pack_rows(rows, s->width, pixels, packed + vec, LCIP_BLOCK, s->width * LCIP_BLOCK);
+  }
 }
 
 static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, LcipBlob **blob,

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "lcip-vec-transpose.h"
 #include "lcip-winograd-vec.h"
 #include "lcip-winograd.h"
 
 /* Transforming the weights, in double precision: G g G' of each window, of TAPS_Y x TAPS_X to
- * SIDE_Y x SIDE_X values. Loops over the output channels of a group are the inner ones, for the
- * compiler to make vectors of them. */
+ * SIDE_Y x SIDE_X values, for vectors of output channels. */
 
 enum { WINOGRAD_WIDTH = 2 * LCIP_LANES };
 
@@ -45,40 +45,46 @@ typedef struct {
   double y[WINOGRAD_MAX_SIDE][WINOGRAD_MAX_TAPS], x[WINOGRAD_MAX_SIDE][WINOGRAD_MAX_TAPS];
 } WinogradMatrices;
 
-/* @g: windows of a group's output channels; @out: their frequencies. */
-static void winograd_transform(const WinogradMatrices *matrices,
-                               const float g[TAPS_Y * TAPS_X][WINOGRAD_WIDTH],
-                               float (*out)[WINOGRAD_WIDTH]) {
-  double half[SIDE_Y][TAPS_X][WINOGRAD_WIDTH] = {0};
-  for (int r = 0; r < SIDE_Y; r++)
-    for (int c = 0; c < TAPS_X; c++)
+/* Half a vector of floats, and a vector of as many doubles. */
+typedef float WinogradHalf __attribute__((vector_size(LCIP_LANES * 2), aligned(1), may_alias));
+typedef double WinogradDoubles __attribute__((vector_size(LCIP_LANES * 4)));
+
+/* @g: windows of half a vector of output channels, taps WINOGRAD_WIDTH apart; @out: their
+ * frequencies, @stride apart. */
+static void winograd_transform(const WinogradMatrices *matrices, const float *g, float *out,
+                               gsize stride) {
+  WinogradDoubles half[SIDE_Y][TAPS_X];
+  for (int c = 0; c < TAPS_X; c++)
+    for (int r = 0; r < SIDE_Y; r++) {
+      WinogradDoubles sum = {0};
       for (int k = 0; k < TAPS_Y; k++)
-        for (int lane = 0; lane < WINOGRAD_WIDTH; lane++)
-          half[r][c][lane] += matrices->y[r][k] * (double)g[k * TAPS_X + c][lane];
+        sum += matrices->y[r][k] *
+               __builtin_convertvector(
+                   *(const WinogradHalf *)(g + (k * TAPS_X + c) * WINOGRAD_WIDTH), WinogradDoubles);
+      half[r][c] = sum;
+    }
   for (int r = 0; r < SIDE_Y; r++)
-    for (int c = 0; c < SIDE_X; c++) {
-      double sum[WINOGRAD_WIDTH] = {0};
+    for (int c = 0; c < SIDE_X; c++, out += stride) {
+      WinogradDoubles sum = {0};
       for (int k = 0; k < TAPS_X; k++)
-        for (int lane = 0; lane < WINOGRAD_WIDTH; lane++)
-          sum[lane] += matrices->x[c][k] * half[r][k][lane];
-      for (int lane = 0; lane < WINOGRAD_WIDTH; lane++)
-        out[r * SIDE_X + c][lane] = (float)sum[lane];
+        sum += matrices->x[c][k] * half[r][k];
+      *(WinogradHalf *)out = __builtin_convertvector(sum, WinogradHalf);
     }
 }
 
-enum { PACK_CHANNELS = 8 };
+/* Input channels that are read, and whose frequencies are written, at a time. */
+enum { PACK_CHANNELS = 8, PACK_AT_ONCE = 4 };
 
-/* Windows of a group's output channels from @first on and @n input channels from @c on: each output
- * channel's lie one behind the other, far from the next one's. */
+/* Windows of a group's output channels from @first on and @n input channels from @c on. */
 static void winograd_gather(const LcipWinograd *p, const float *weights, gint64 first, gint64 c,
                             gint64 n, float windows[][TAPS_Y * TAPS_X][WINOGRAD_WIDTH]) {
-  if (p->oc - first < WINOGRAD_WIDTH)
-    memset(windows, 0, (gsize)n * sizeof *windows);
-  for (gint64 lane = 0; lane < MIN(WINOGRAD_WIDTH, p->oc - first); lane++) {
-    const float *from = weights + ((first + lane) * p->c + c) * TAPS_Y * TAPS_X;
-    for (gint64 k = 0; k < n; k++)
-      for (int i = 0; i < TAPS_Y * TAPS_X; i++)
-        windows[k][i][lane] = *from++;
+  for (gint64 vec = 0; vec < WINOGRAD_WIDTH; vec += LCIP_LANES) {
+    const float *rows[LCIP_LANES];
+    for (gint64 lane = 0; lane < LCIP_LANES; lane++) {
+      const gint64 oc = first + vec + lane;
+      rows[lane] = oc < p->oc ? weights + (oc * p->c + c) * TAPS_Y * TAPS_X : NULL;
+    }
+    v_pack_rows(rows, n * TAPS_Y * TAPS_X, 1, &windows[0][0][vec], WINOGRAD_WIDTH, 0);
   }
 }
 
@@ -87,20 +93,26 @@ static void winograd_gather(const LcipWinograd *p, const float *weights, gint64 
  * miss the caches each time. */
 static void winograd_pack(const LcipWinograd *p, const float *weights, float *packed) {
   float windows[PACK_CHANNELS][TAPS_Y * TAPS_X][WINOGRAD_WIDTH];
-  float freqs[SIDE_Y * SIDE_X][WINOGRAD_WIDTH];
+  float freqs[SIDE_Y * SIDE_X][PACK_AT_ONCE][WINOGRAD_WIDTH];
   WinogradMatrices matrices;
   winograd_matrix(SIDE_Y, TAPS_Y, matrices.y);
   winograd_matrix(SIDE_X, TAPS_X, matrices.x);
   for (gint64 group = 0; group < p->groups; group++) {
     const gint64 width = MIN(2, p->vecs - 2 * group) * LCIP_LANES;
-    for (gint64 c = 0; c < p->c; c++) {
+    for (gint64 c = 0; c < p->c; c += PACK_AT_ONCE) {
+      const gint64 n = MIN(PACK_AT_ONCE, p->c - c);
       if (c % PACK_CHANNELS == 0)
         winograd_gather(p, weights, group * WINOGRAD_WIDTH, c, MIN(PACK_CHANNELS, p->c - c),
                         windows);
-      winograd_transform(&matrices, windows[c % PACK_CHANNELS], freqs);
+      for (gint64 k = 0; k < n; k++)
+        for (gint64 lane = 0; lane < width; lane += LCIP_LANES / 2)
+          winograd_transform(&matrices, &windows[c % PACK_CHANNELS + k][0][lane],
+                             &freqs[0][k][lane], PACK_AT_ONCE * WINOGRAD_WIDTH);
       for (int freq = 0; freq < p->freqs; freq++)
-        memcpy(packed + (freq * p->packed_c + c) * width, freqs[freq],
-               (gsize)width * sizeof(float));
+        for (gint64 k = 0; k < n; k++)
+          for (gint64 lane = 0; lane < width; lane += LCIP_LANES)
+            v_store(packed + (freq * p->packed_c + c + k) * width + lane,
+                    v_load(&freqs[freq][k][lane]));
     }
     packed += p->freqs * p->packed_c * width;
   }
