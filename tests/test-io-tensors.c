@@ -3,7 +3,9 @@
 #include "lcip-io-private.h"
 #include "lcip-memory.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- safetensors ---- */
 
@@ -237,9 +239,97 @@ static void test_memory_blocks(void) {
     }
 }
 
+/* Bytes in huge pages of the mappings that @begin to @end is in; 0 where the system does not say.
+ */
+static gsize huge_bytes(const guint8 *begin, const guint8 *end) {
+  g_autofree char *text = NULL;
+  gsize total = 0, kib;
+  gboolean inside = FALSE;
+  if (!g_file_get_contents("/proc/self/smaps", &text, NULL, NULL))
+    return 0;
+  g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+  for (char **line = lines; *line; line++) {
+    gsize from, to;
+    if (sscanf(*line, "%zx-%zx ", &from, &to) == 2)
+      inside = from < GPOINTER_TO_SIZE(end) && to > GPOINTER_TO_SIZE(begin);
+    else if (inside && sscanf(*line, "AnonHugePages: %zu kB", &kib) == 1)
+      total += kib << 10;
+  }
+  return total;
+}
+
+enum { HUGE = 2 << 20 };
+
+/* Whether the system makes a huge page of small ones when it is asked to. */
+static gboolean can_collapse(void) {
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+  enum { COLLAPSE = 25 };
+  guint8 *mapped = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  g_assert_true(mapped != MAP_FAILED);
+  guint8 *page = mapped + (HUGE - GPOINTER_TO_SIZE(mapped) % HUGE) % HUGE;
+  memset(page, 1, HUGE);
+  const gboolean can = madvise(page, HUGE, MADV_HUGEPAGE) == 0 &&
+                       madvise(page, HUGE, COLLAPSE) == 0 && huge_bytes(page, page + HUGE) >= HUGE;
+  munmap(mapped, 2 * HUGE);
+  return can;
+#else
+  return FALSE;
+#endif
+}
+
+/* Counts up in a block, and has others come and go, until it is told to stop. */
+static gpointer use_blocks(gpointer data) {
+  enum { BYTES = 5 << 20, STEP = 4000 };
+  gint *stop = data;
+  guint8 *counted = lcip_memory_alloc_full(BYTES);
+  for (guint8 n = 1; !g_atomic_int_get(stop); n++) {
+    guint8 *other = lcip_memory_alloc_full(BYTES);
+    for (gsize i = 0; i < BYTES; i += STEP) {
+      counted[i]++;
+      other[i] = n;
+    }
+    for (gsize i = 0; i < BYTES; i += STEP) {
+      g_assert_cmpuint(counted[i], ==, n);
+      g_assert_cmpuint(other[i], ==, n);
+    }
+    lcip_memory_free(other, BYTES);
+  }
+  lcip_memory_free(counted, BYTES);
+  return NULL;
+}
+
+static void test_memory_settles(void) {
+  enum { SMALL = 300000, N = 40, LARGE = 10 << 20 };
+  guint8 *small[N], *large = lcip_memory_alloc(LARGE);
+  gint stop = 0;
+  memset(large, 7, LARGE);
+  for (int i = 0; i < N; i++)
+    memset(small[i] = lcip_memory_alloc_full(SMALL), i, SMALL);
+  GThread *thread = g_thread_new("blocks", use_blocks, &stop);
+  for (int i = 0; i < 3; i++) {
+    lcip_memory_settle_later();
+    lcip_memory_settle();
+  }
+  g_atomic_int_set(&stop, 1);
+  g_thread_join(thread);
+  if (can_collapse()) {
+    g_assert_cmpuint(huge_bytes(large, large + LARGE), >=, HUGE);
+    g_assert_cmpuint(huge_bytes(small[0], small[N - 1] + SMALL), >=, HUGE);
+  }
+  for (gsize k = 0; k < LARGE; k++)
+    g_assert_true(large[k] == 7);
+  lcip_memory_free(large, LARGE);
+  for (int i = 0; i < N; i++) {
+    for (gsize k = 0; k < SMALL; k++)
+      g_assert_true(small[i][k] == i);
+    lcip_memory_free(small[i], SMALL);
+  }
+}
+
 void add_tensor_tests(void) {
   g_test_add_func("/io/tensor/unaligned", test_unaligned);
   g_test_add_func("/io/tensor/memory-blocks", test_memory_blocks);
+  g_test_add_func("/io/tensor/memory-settles", test_memory_settles);
   g_test_add_func("/io/weights/round-trip", test_weights_round_trip);
   g_test_add_func("/io/weights/refused", test_weights_refused);
   g_test_add_func("/io/npy/versions", test_npy_versions);

@@ -1,5 +1,5 @@
 #include "config.h"
-#include "lcip-memory.h"
+#include "lcip-memory-private.h"
 #include "lcip-tensor.h"
 
 #include <pthread.h>
@@ -26,14 +26,14 @@
 /* Huge pages: the first touch of 4 KiB pages costs more than packing the weights that go there, and
  * reading them misses the TLB. The system may decline. Blocks below LARGE_BYTES are cut off a slab
  * one behind the other, so that several share a huge page; each gives its own pages back. */
-enum { HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 8 << 20, SLAB_BYTES = 32 << 20 };
+enum { LARGE_BYTES = 8 << 20, SLAB_BYTES = 32 << 20 };
 
 /* They are not always quick: a virtual machine whose free huge pages went back to its host, or
  * memory in pieces that must be put together first, makes one cost seven times as much as small
- * pages. So the first HUGE_PAGE_BYTES get small pages, timed, and once a huge page took twice as
- * long, memory comes in small pages for PAUSE_US. */
+ * pages. So the first LCIP_HUGE_PAGE_BYTES get small pages, timed, and once a huge page took twice
+ * as long, memory comes in small pages for PAUSE_US, until lcip_memory_settle(). */
 enum { PAUSE_US = 1000000 };
-static _Atomic gint64 small_ns; /* of HUGE_PAGE_BYTES in small pages; 0 before it is known */
+static _Atomic gint64 small_ns; /* of LCIP_HUGE_PAGE_BYTES in small pages; 0 before it is known */
 static _Atomic gint64 paused_until_us;
 
 /* What is left of the newest slab. */
@@ -69,8 +69,8 @@ static gint64 timed_fill(void *memory, gsize size_bytes) {
 }
 
 static void time_small_pages(void *memory) {
-  advise_huge(memory, HUGE_PAGE_BYTES, FALSE);
-  const gint64 ns = timed_fill(memory, HUGE_PAGE_BYTES);
+  advise_huge(memory, LCIP_HUGE_PAGE_BYTES, FALSE);
+  const gint64 ns = timed_fill(memory, LCIP_HUGE_PAGE_BYTES);
   atomic_store_explicit(&small_ns, ns > 0 ? ns : G_MAXINT64 / 2, memory_order_relaxed);
 }
 
@@ -88,7 +88,7 @@ static gboolean huge_pages_pay(void) {
 static void fill_pages(guint8 *memory, gsize size_bytes, gboolean huge) {
   guint8 *const end = memory + whole_pages(size_bytes);
   while (memory < end && huge && huge_pages_pay()) {
-    const gsize to_border = HUGE_PAGE_BYTES - (gsize)memory % HUGE_PAGE_BYTES;
+    const gsize to_border = LCIP_HUGE_PAGE_BYTES - (gsize)memory % LCIP_HUGE_PAGE_BYTES;
     const gsize part = MIN(to_border, (gsize)(end - memory));
     judge_huge_page(timed_fill(memory, part));
     memory += part;
@@ -101,18 +101,20 @@ static void fill_pages(guint8 *memory, gsize size_bytes, gboolean huge) {
 }
 
 static void *map_pages(gsize size_bytes, gboolean huge) {
-  const gsize whole = size_bytes + HUGE_PAGE_BYTES;
+  const gsize whole = size_bytes + LCIP_HUGE_PAGE_BYTES;
   guint8 *memory = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     return NULL;
   const gsize used = whole_pages(size_bytes);
-  const gsize head = (HUGE_PAGE_BYTES - (gsize)memory % HUGE_PAGE_BYTES) % HUGE_PAGE_BYTES;
+  const gsize head =
+      (LCIP_HUGE_PAGE_BYTES - (gsize)memory % LCIP_HUGE_PAGE_BYTES) % LCIP_HUGE_PAGE_BYTES;
   if (head > 0)
     munmap(memory, head);
   if (whole > head + used)
     munmap(memory + head + used, whole_pages(whole) - head - used);
   advise_huge(memory + head, used, huge);
-  if (huge && used >= HUGE_PAGE_BYTES && atomic_load_explicit(&small_ns, memory_order_relaxed) == 0)
+  if (huge && used >= LCIP_HUGE_PAGE_BYTES &&
+      atomic_load_explicit(&small_ns, memory_order_relaxed) == 0)
     time_small_pages(memory + head);
   return memory + head;
 }
@@ -157,10 +159,14 @@ static void *map_block(gsize size_bytes, gboolean *huge) {
 }
 
 static void *alloc(gsize size_bytes, gboolean *huge) {
-  if (size_bytes > G_MAXSSIZE - 2 * HUGE_PAGE_BYTES)
+  if (size_bytes > G_MAXSSIZE - 2 * LCIP_HUGE_PAGE_BYTES)
     return NULL;
-  if (size_bytes >= MAP_FROM_BYTES)
-    return map_block(size_bytes, huge);
+  if (size_bytes >= MAP_FROM_BYTES) {
+    void *block = map_block(size_bytes, huge);
+    if (block)
+      lcip_memory_add_block(block, whole_pages(size_bytes));
+    return block;
+  }
   const gsize padded = (size_bytes / LCIP_TENSOR_ALIGN + 1) * LCIP_TENSOR_ALIGN;
   void *memory = aligned_alloc(LCIP_TENSOR_ALIGN, padded);
   if (memory)
@@ -182,10 +188,12 @@ void *lcip_memory_alloc_full(gsize size_bytes) {
 }
 
 void lcip_memory_free(void *memory, gsize size_bytes) {
-  if (memory && size_bytes >= MAP_FROM_BYTES)
-    munmap(memory, whole_pages(size_bytes));
-  else
+  if (!memory || size_bytes < MAP_FROM_BYTES) {
     free(memory);
+    return;
+  }
+  lcip_memory_remove_block(memory);
+  munmap(memory, whole_pages(size_bytes));
 }
 
 /* ---- mapped files ---- */

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "lcip-cli.h"
+#include "lcip-memory.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -34,12 +35,13 @@ typedef struct {
   /* owned */
   GArray *latencies_ms; /* double, of measured frames */
   guint64 n_delivered;
-  gint64 first_us; /* when the first frame was delivered */
-  gint64 begin_us; /* delivery of the last frame of the warm-up: the measurement's start */
-  gint64 end_us;   /* delivery of the last frame of the newest whole round */
-  gint64 warm_until_us;
-  gint64 load_us;  /* when loading began */
-  gint64 ready_us; /* when the run had started */
+  gint64 first_us;   /* when the first frame was delivered */
+  gint64 settled_us; /* and when memory had settled after it */
+  gint64 begin_us;   /* delivery of the last frame of the warm-up: the measurement's start */
+  gint64 end_us;     /* delivery of the last frame of the newest whole round */
+  gint64 warm_us;    /* what is to go by from then on before measuring starts */
+  gint64 load_us;    /* when loading began */
+  gint64 ready_us;   /* when the run had started */
   guint round, min_frames;
 } Bench;
 
@@ -48,7 +50,7 @@ static void bench_init(Bench *bench) {
   g_mutex_init(&bench->lock);
   g_cond_init(&bench->changed);
   bench->latencies_ms = g_array_new(FALSE, FALSE, sizeof(double));
-  bench->warm_until_us = G_MAXINT64;
+  bench->warm_us = G_MAXINT64 / 2;
 }
 
 static void bench_clear(Bench *bench) {
@@ -63,18 +65,26 @@ static guint n_frames(const Bench *bench) {
   return bench->latencies_ms->len - bench->latencies_ms->len % bench->round;
 }
 
+/* What a run does beside its first frames is done at once, while no other frame can be delivered:
+ * measured is a model that has run for a while. */
+static void note_first(Bench *bench, gint64 now) {
+  bench->first_us = now;
+  lcip_memory_settle();
+  bench->settled_us = g_get_monotonic_time();
+}
+
 static void count_frame(const LcipFrame *frame, gpointer data) {
   Bench *bench = data;
   gint64 now = g_get_monotonic_time();
   g_mutex_lock(&bench->lock);
   if (bench->n_delivered++ == 0)
-    bench->first_us = now;
+    note_first(bench, now);
   if (bench->begin_us) {
     double latency_ms = (double)frame->latency_ns / 1e6;
     g_array_append_val(bench->latencies_ms, latency_ms);
     if (bench->latencies_ms->len % bench->round == 0)
       bench->end_us = now;
-  } else if (bench->n_delivered >= bench->min_frames && now >= bench->warm_until_us) {
+  } else if (bench->n_delivered >= bench->min_frames && now >= bench->settled_us + bench->warm_us) {
     bench->begin_us = now;
   }
   g_cond_signal(&bench->changed);
@@ -101,7 +111,7 @@ static void wait_for_frames(Bench *bench, LcipRun *run, guint in_flight, const B
   g_mutex_lock(&bench->lock);
   bench->round = lcip_run_round(run);
   bench->min_frames = MIN_ROUNDS * MAX(bench->round, in_flight);
-  bench->warm_until_us = g_get_monotonic_time() + warm_us;
+  bench->warm_us = warm_us;
   g_mutex_unlock(&bench->lock);
   while (!wait_for_frame(bench, (gint64)(args->seconds * 1e6)))
     if (lcip_run_is_done(run, NULL) || g_cancellable_is_cancelled(cancellable))

@@ -1,4 +1,5 @@
 #include "config.h"
+#include "lcip-memory.h"
 #include "lcip-run-private.h"
 
 #include <string.h>
@@ -199,8 +200,10 @@ static void record_frame(Sink *sink, const LcipFrameRecord *record) {
                                                   .end_ns = lcip_now_ns(),
                                                   .step = -1,
                                                   .kind = LCIP_SPAN_FRAME});
-  if (atomic_fetch_add(&profiler->n_frames, 1) == 0)
+  if (atomic_fetch_add(&profiler->n_frames, 1) == 0) {
     publish_profiler(sink);
+    lcip_memory_settle_later(); /* not before: the first frame is not to wait for it */
+  }
 }
 
 static void release_frame(Sink *sink, LcipFrameRecord *record) {
