@@ -57,6 +57,24 @@ LCIP_INLINE void v_store(float *p, vf x) {
   *(vf_mem *)p = x;
 }
 
+/* v_stream: to an aligned place that is not read soon, past the caches. v_stream_end() before other
+ * threads may read what was stored so. */
+LCIP_INLINE void v_stream(float *p, vf x) {
+#if defined(__AVX512F__) && LCIP_LANES == 16
+  _mm512_stream_ps(p, (__m512)x);
+#elif defined(__AVX2__) && LCIP_LANES == 8
+  _mm256_stream_ps(p, (__m256)x);
+#else
+  v_store(p, x);
+#endif
+}
+
+LCIP_INLINE void v_stream_end(void) {
+#if defined(__AVX512F__) || defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 LCIP_INLINE vf v_set1(float x) {
 #if LCIP_LANES == 16
   return (vf){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};

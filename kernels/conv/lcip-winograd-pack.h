@@ -111,9 +111,10 @@ static void winograd_pack(const LcipWinograd *p, const float *weights, float *pa
       for (int freq = 0; freq < p->freqs; freq++)
         for (gint64 k = 0; k < n; k++)
           for (gint64 lane = 0; lane < width; lane += LCIP_LANES)
-            v_store(packed + (freq * p->packed_c + c + k) * width + lane,
-                    v_load(&freqs[freq][k][lane]));
+            v_stream(packed + (freq * p->packed_c + c + k) * width + lane,
+                     v_load(&freqs[freq][k][lane]));
     }
     packed += p->freqs * p->packed_c * width;
   }
+  v_stream_end();
 }
