@@ -694,6 +694,8 @@ static void test_winograd_precision(void) {
                                      {"Conv", "f:1x128x60x60 c:64x128x3x3", "pads=1 1 1 1"},
                                      /* large enough to be computed in stages */
                                      {"Conv", "f:1x256x27x28 c:160x256x3x3", "pads=1 1 1 1"},
+                                     /* and for what is transformed to go past the caches */
+                                     {"Conv", "f:1x256x40x39 c:160x256x3x3", "pads=1 1 1 1"},
                                      {"Conv", "f:1x64x27x27 c:192x64x5x5", "pads=2 2 2 2"},
                                      {"Conv", "f:1x256x9x10 c:192x256x5x5", "pads=2 2 2 2"},
                                      {"Conv", "f:1x128x16x15 c:64x128x4x4", "pads=2 2 1 1"},

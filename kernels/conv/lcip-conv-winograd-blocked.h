@@ -166,6 +166,12 @@ static gboolean prepare(const LcipStep *step, const LcipPortFormats *formats, Lc
 
 /* ---- running ---- */
 
+/* In stages, what is transformed goes past the caches where that, with the weights that sweep
+ * through them, is more than they keep until it is read: from PAST_ELEMS of values on. Smaller ones
+ * lose by it. */
+typedef enum { WAY_FUSED, WAY_STAGED, WAY_STAGED_PAST } Way;
+enum { PAST_ELEMS = 768 << 10 };
+
 /* @pool: outputs along one side of what becomes one pixel; @oh, @ow: pixels of the result.
  * @next_freq: from a frequency that a worker multiplies to its next. @input: blocks of channels,
  * the call's or @phases. */
@@ -174,7 +180,7 @@ typedef struct {
   LcipWinogradSplit split;
   LcipTail tail;
   int pool;
-  gboolean staged;
+  Way way;
   guint next_freq;
   gint64 oh, ow;
   const LcipCall *call;
@@ -223,9 +229,8 @@ static Patch patch_of(const LcipWinograd *p, Place at, const float *plane) {
 }
 
 /* The vector of channels from @lane on -> frequencies @stride apart. What the next tile of the row
- * reads anew is fetched meanwhile, and what lies @ahead of each result. */
-LCIP_INLINE void input_body(const Patch *patch, int lane, float *out, gsize stride,
-                            const gsize ahead) {
+ * reads anew is fetched meanwhile, and what lies ahead of each result in stages. */
+LCIP_INLINE void input_body(const Patch *patch, int lane, float *out, gsize stride, const Way way) {
   vf half[SIDE_Y][SIDE_X];
   LCIP_UNROLL
   for (int c = 0; c < SIDE_X; c++) {
@@ -249,31 +254,34 @@ LCIP_INLINE void input_body(const Patch *patch, int lane, float *out, gsize stri
     winograd_input(SIDE_X, half[r]);
     LCIP_UNROLL
     for (int c = 0; c < SIDE_X; c++, out += stride) {
-      v_store(out, half[r][c]);
-      if (ahead > 0)
-        __builtin_prefetch(out + ahead, 1, 3);
+      if (way == WAY_STAGED_PAST)
+        v_stream(out, half[r][c]);
+      else
+        v_store(out, half[r][c]);
+      if (way == WAY_STAGED)
+        __builtin_prefetch(out + TILES_AHEAD * LCIP_BLOCK, 1, 3);
     }
   }
 }
 
 /* Not inlined: the compiler would compute the addresses of all frequencies before the loop over
  * tiles, and keep them on the stack. */
-static G_NO_INLINE void transform_input(const Patch *patch, int lane, float *out, gsize stride) {
-  input_body(patch, lane, out, stride, 0);
-}
+#define TRANSFORM_INPUT(name, way)                                                                 \
+  static G_NO_INLINE void name(const Patch *patch, int lane, float *out, gsize stride) {           \
+    input_body(patch, lane, out, stride, way);                                                     \
+  }
+TRANSFORM_INPUT(transform_input, WAY_FUSED)
+TRANSFORM_INPUT(transform_input_staged, WAY_STAGED)
+TRANSFORM_INPUT(transform_input_past, WAY_STAGED_PAST)
 
-static G_NO_INLINE void transform_input_staged(const Patch *patch, int lane, float *out,
-                                               gsize stride) {
-  input_body(patch, lane, out, stride, TILES_AHEAD * LCIP_BLOCK);
-}
+/* [way] */
+static void (*const transform_input_ways[])(const Patch *, int, float *, gsize) = {
+    transform_input, transform_input_staged, transform_input_past};
 
 static void transform_block(const Conv *conv, Place at, const float *plane, float *out) {
   const Patch patch = patch_of(&conv->plan, at, plane);
   for (int lane = 0; lane < LCIP_BLOCK; lane += LCIP_LANES, out += LCIP_LANES)
-    if (conv->staged)
-      transform_input_staged(&patch, lane, out, conv->input_stride);
-    else
-      transform_input(&patch, lane, out, conv->input_stride);
+    transform_input_ways[conv->way](&patch, lane, out, conv->input_stride);
 }
 
 static void transform_inputs(const Conv *conv, const Chunk *chunk) {
@@ -450,14 +458,19 @@ LCIP_INLINE void store_pixels(const Conv *conv, vf y[TILE_Y][TILE_X], const int 
   const gsize row = (gsize)(conv->ow * LCIP_BLOCK);
   float *out = conv->call->outputs[0].data;
   const float *side = add ? conv->call->inputs[tail->side_input].data : NULL;
+  const gboolean past = conv->way == WAY_STAGED_PAST;
   const vf lo = v_set1(tail->lo), hi = v_set1(tail->hi);
   for (int r = 0; r < rows; r++, first += row)
     for (int c = 0; c < cols; c++) {
       const gsize at = first + (gsize)(c * LCIP_BLOCK);
-      __builtin_prefetch(out + at + cols * LCIP_BLOCK, 1, 3);
+      if (!past)
+        __builtin_prefetch(out + at + cols * LCIP_BLOCK, 1, 3);
       vf value = add ? y[r][c] + v_load(side + at) : y[r][c];
       value = simple ? v_min(hi, v_max(lo, value)) : v_tail(tail, conv->call, value, at);
-      v_store(out + at, v_mask(value, mask));
+      if (past)
+        v_stream(out + at, v_mask(value, mask));
+      else
+        v_store(out + at, v_mask(value, mask));
     }
 }
 
@@ -468,10 +481,11 @@ static void compute_tile(const Conv *conv, Place at, gint64 vec, const float *pr
   const LcipWinograd *p = &conv->plan;
   const vf bias = v_load(conv->biases + vec * LCIP_LANES);
   const gboolean pools = conv->pool > 1;
-  const vf sum = transform_outputs[conv->staged][pools](products, conv->product_stride, bias, y);
+  const vf sum =
+      transform_outputs[conv->way != WAY_FUSED][pools](products, conv->product_stride, bias, y);
   if (!v_any_nan(sum * 0.0f))
     return;
-  transform_outputs[conv->staged][FALSE](products, conv->product_stride, bias, y);
+  transform_outputs[conv->way != WAY_FUSED][FALSE](products, conv->product_stride, bias, y);
   convolve_tile(conv, at, vec, (int)MIN(TILE_Y, p->oh - at.y), (int)MIN(TILE_X, p->ow - at.x), y);
   if (pools)
     pool_tile(y);
@@ -554,6 +568,7 @@ static void stage_in(gpointer data, guint index, guint worker) {
   chunk.block = index / STAGE_PARTS;
   chunk.block_end = chunk.block + 1;
   transform_inputs(conv, &chunk);
+  v_stream_end();
 }
 
 /* One frequency, for all images of @n convolutions with the same weights. */
@@ -583,12 +598,13 @@ static void stage_out(gpointer data, guint index, guint worker) {
   const gint64 group = index / STAGE_PARTS;
   const Chunk chunk = stage_chunk(conv, index % STAGE_PARTS, STAGE_PARTS);
   store_tiles(conv, &chunk, group, stage_products(conv, group) + chunk.tile * LCIP_LANES);
+  v_stream_end();
 }
 
 static void begin_staged(Conv *conv, LcipTeam *team, guint next_freq) {
   LcipWinograd *p = &conv->plan;
   p->max_tiles = p->tiles;
-  conv->staged = TRUE;
+  conv->way = lcip_winograd_stage_elems(p, &isa) < PAST_ELEMS ? WAY_STAGED : WAY_STAGED_PAST;
   conv->next_freq = next_freq;
   conv->input_stride = lcip_winograd_input_stride(p, &isa);
   conv->product_stride = lcip_winograd_stage_stride(p, &isa);
