@@ -77,7 +77,8 @@ static void join_neighbours(GArray *ranges) {
 }
 
 /* The whole huge pages of @range, as many as there are until @failures are too many. A block that
- * another thread frees meanwhile is no harm: what is no longer mapped is refused. */
+ * another thread frees meanwhile is no harm: what is no longer mapped is refused, and whatever is
+ * mapped there anew keeps its contents. */
 static void collapse(Range range, guint *failures) {
 #if defined(MADV_COLLAPSE) && defined(MADV_HUGEPAGE)
   const gsize first = (range.begin + LCIP_HUGE_PAGE_BYTES - 1) & ~(LCIP_HUGE_PAGE_BYTES - 1);
