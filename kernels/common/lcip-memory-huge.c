@@ -1,7 +1,6 @@
 #include "config.h"
 #include "lcip-memory-private.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>

@@ -11,7 +11,8 @@ a process of its own; a figure is the median of the rounds, with the lowest and 
 compared with ONNX Runtime's. The time to the first inference and the peak of memory have processes of
 their own, which do nothing else (--first-rounds); before them one of each is not counted, so that files
 lie in the page cache. In the others glibc gives the peers huge pages, as LCIP gives itself: they are up to
-a twentieth faster with them, but start later and take more memory.
+a twentieth faster with them. Their start is measured without, as it takes half or twice as long with them,
+depending on what memory the machine has at hand.
 
 Writes build/bench/compare.json, .txt and .svg (--output). A measurement can be made in pieces: models
 that the JSON file has and that are not named keep their results there.
