@@ -206,6 +206,43 @@ static void test_profile(void) {
   g_assert_cmpuint(n_remote, ==, 1);
 }
 
+/* On a third lane, an actor that is kept though no output needs it: the sink does not wait for it,
+ * so the worker's lane has to. */
+static void test_slow_reader(void) {
+  enum { N_FRAMES = 40, IN_FLIGHT = 4, WIDE = 256, KERNEL = 11 };
+  const LcipWorkerLimits limits = {0};
+  g_autoptr(Worker) worker = worker_start(&limits);
+  g_autoptr(LcipGraph) graph = make_graph(2);
+  g_autoptr(GHashTable) bindings = g_hash_table_new(g_str_hash, g_str_equal);
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_autoptr(GError) error = NULL;
+  const LcipTensorSpec spec =
+      lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(4, WIDE, CHANNELS, KERNEL, KERNEL));
+  g_autoptr(LcipTensor) weights = lcip_tensor_new(&spec);
+  const int slow = add_actor(graph, "Conv", "slow", 2);
+  lcip_actor_set_constant(lcip_graph_actor(graph, slow), 1, weights, NULL);
+  connect_actors(graph, lcip_graph_find_actor(graph, "relu_1"), slow);
+  lcip_graph_add_lane(graph, "CPU 2", LCIP_LANE_CPU, 1, NULL);
+  lcip_mapping_assign(lcip_graph_find_mapping(graph, "split"), "slow", "CPU 2");
+  g_hash_table_insert(bindings, (gpointer) "Desk", worker->address);
+  g_ptr_array_add(keep, (gpointer) "slow");
+  const LcipPlanOptions options = {
+      .mapping = "split", .bindings = bindings, .keep = keep, .pinned = TRUE, .threads = 1};
+  g_autoptr(LcipPlan) plan = lcip_plan_new(graph, &options, NULL, NULL, &error);
+  g_assert_no_error(error);
+  g_auto(Frames) frames;
+  frames_init(&frames);
+  g_autoptr(LcipRun) run = start_run(plan, &frames);
+  for (guint i = 0; i < N_FRAMES; i++)
+    push(run, i);
+  finish(run);
+  check_frames(graph, &frames, N_FRAMES);
+  /* What it has not computed waits in its channel or is being computed. */
+  g_autoptr(LcipProfile) profile = lcip_run_profile(run);
+  const int step = lcip_plan_actor(plan, (guint)slow)->step;
+  g_assert_cmpuint(profile->steps[step].n, >=, N_FRAMES - IN_FLIGHT - 1);
+}
+
 static gpointer client_main(gpointer data) {
   g_autoptr(LcipGraph) graph = make_graph(6);
   run_frames(graph, data, 60);
@@ -232,6 +269,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/remote/no-such-device", test_no_such_device);
   g_test_add_func("/remote/two-parts", test_two_parts);
   g_test_add_func("/remote/profile", test_profile);
+  g_test_add_func("/remote/slow-reader", test_slow_reader);
   g_test_add_func("/remote/two-clients", test_two_clients);
   add_refused_tests();
   add_lost_tests();

@@ -382,6 +382,13 @@ static void fail_local(Part *part) {
   }
 }
 
+/* A reader may be further behind than the frames in flight: one that the sink does not wait for. It
+ * rings when it has made room. */
+static gboolean can_finish(Part *part) {
+  const Flight *flight = g_queue_peek_head(&part->flights);
+  return flight && flight->state == FLIGHT_DONE && lcip_segment_outputs_have_room(part->segment);
+}
+
 static gboolean work_on_part(Part *part) {
   gboolean worked = FALSE;
   while (can_start(part)) {
@@ -390,10 +397,8 @@ static gboolean work_on_part(Part *part) {
   }
   worked |= take_local_results(part);
   fail_local(part);
-  for (Flight *flight;
-       (flight = g_queue_peek_head(&part->flights)) && flight->state == FLIGHT_DONE;) {
-    g_queue_pop_head(&part->flights);
-    finish_flight(part, flight);
+  while (can_finish(part)) {
+    finish_flight(part, g_queue_pop_head(&part->flights));
     worked = TRUE;
   }
   return worked;
