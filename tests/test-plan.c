@@ -97,8 +97,8 @@ static void note_use(const LcipPlan *plan, GArray *lives, int tensor, int positi
   g_array_append_val(lives, life);
 }
 
-static void check_no_overlap(const LcipPlan *plan, const LcipPlanSegment *segment) {
-  g_autoptr(GArray) lives = g_array_new(FALSE, FALSE, sizeof(Life));
+static GArray *find_lives(const LcipPlan *plan, const LcipPlanSegment *segment) {
+  GArray *lives = g_array_new(FALSE, FALSE, sizeof(Life));
   for (guint k = 0; k < segment->n_steps; k++) {
     const LcipPlanWork *work = plan->works->pdata[segment->steps[k]];
     for (guint i = 0; i < work->step.n_inputs; i++)
@@ -106,6 +106,11 @@ static void check_no_overlap(const LcipPlan *plan, const LcipPlanSegment *segmen
     for (guint o = 0; o < work->step.n_outputs; o++)
       note_use(plan, lives, work->outputs[o], (int)k);
   }
+  return lives;
+}
+
+static void check_no_overlap(const LcipPlan *plan, const LcipPlanSegment *segment) {
+  g_autoptr(GArray) lives = find_lives(plan, segment);
   const LcipPlanLane *lane = plan->lanes->pdata[segment->lane];
   for (guint i = 0; i < lives->len; i++) {
     const Life *a = &g_array_index(lives, Life, i);
@@ -121,6 +126,44 @@ static void check_no_overlap(const LcipPlan *plan, const LcipPlanSegment *segmen
       g_assert_true(apart || disjoint);
     }
   }
+}
+
+/* In two parts for firings that pause at every @nth step from @first on: what lives then is the
+ * instance's own, and nothing else is. */
+static void check_layout(const LcipPlan *plan, const LcipPlanSegment *segment, guint first,
+                         guint nth) {
+  g_autoptr(GArray) lives = find_lives(plan, segment);
+  g_autofree gboolean *pauses = g_new0(gboolean, plan->steps->len + 1);
+  gsize scratch_bytes[2] = {0};
+  for (guint k = 0; k < segment->n_steps; k++) {
+    const LcipPlanWork *work = plan->works->pdata[segment->steps[k]];
+    const gboolean pause = k % nth == first;
+    pauses[segment->steps[k]] = pause;
+    scratch_bytes[pause] = MAX(scratch_bytes[pause], work->scratch_bytes);
+  }
+  LcipPlanLayout *layout = lcip_plan_layout_new(plan, segment->lane, pauses);
+  for (guint i = 0; i < lives->len; i++) {
+    const Life *a = &g_array_index(lives, Life, i);
+    const gsize begin = layout->offset_bytes[a->tensor];
+    const gsize end = begin + g_array_index(plan->tensors, LcipPlanTensor, a->tensor).size_bytes;
+    gboolean is_shared = TRUE;
+    for (int k = a->first; k <= a->last; k++)
+      is_shared &= !pauses[segment->steps[k]];
+    g_assert_cmpint(layout->is_shared[a->tensor], ==, is_shared);
+    g_assert_cmpuint(end, <=, is_shared ? layout->shared.arena_bytes : layout->own.arena_bytes);
+    g_assert_cmpuint(begin % LCIP_TENSOR_ALIGN, ==, 0);
+    for (guint j = 0; j < i; j++) {
+      const Life *b = &g_array_index(lives, Life, j);
+      const gsize other = layout->offset_bytes[b->tensor];
+      const gsize bytes = g_array_index(plan->tensors, LcipPlanTensor, b->tensor).size_bytes;
+      g_assert_true(layout->is_shared[b->tensor] != is_shared || a->last < b->first ||
+                    b->last < a->first || end <= other || other + bytes <= begin);
+    }
+  }
+  /* Segments of a lane follow each other. */
+  g_assert_cmpuint(layout->own.scratch_bytes, >=, scratch_bytes[TRUE]);
+  g_assert_cmpuint(layout->shared.scratch_bytes, >=, scratch_bytes[FALSE]);
+  lcip_plan_layout_free(layout);
 }
 
 static void check_reads_after_writes(const LcipPlan *plan) {
@@ -157,8 +200,12 @@ static void check_invariants(const LcipPlan *plan) {
   check_channels(plan);
   for (guint s = 0; s < plan->segments->len; s++) {
     const LcipPlanSegment *segment = &g_array_index(plan->segments, LcipPlanSegment, s);
-    if (segment->kind == LCIP_SEGMENT_WORK)
-      check_no_overlap(plan, segment);
+    if (segment->kind != LCIP_SEGMENT_WORK)
+      continue;
+    check_no_overlap(plan, segment);
+    for (guint first = 0; first < MIN(segment->n_steps, 3); first++)
+      check_layout(plan, segment, first, 3);
+    check_layout(plan, segment, segment->n_steps, segment->n_steps + 1); /* none */
   }
 }
 

@@ -324,7 +324,7 @@ static LcipCliExit run(const LcipCliCommand *command, char **argv) {
       {"frames-in-flight", 0, 0, G_OPTION_ARG_INT, &args.frames_in_flight,
        "Frames that a stream works on at a time; by default 2 for each lane, or 1 where one lane "
        "does "
-       "all, unless streams read very large weights, then once for 2 frames",
+       "all, unless streams read very large weights, then once for 4 frames",
        "N"},
       {"mapping", 'm', 0, G_OPTION_ARG_FILENAME, &args.plan.mapping,
        "Which of the graph's mappings; the active one by default", "NAME"},

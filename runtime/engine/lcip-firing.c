@@ -148,8 +148,8 @@ static void place_joined(LcipWorker *worker, int tensor, LcipTensorView *view) {
   if (!t->spare_offset_bytes)
     return;
   const gboolean whole = lcip_shape_equal(&view->shape, &t->spec.shape);
-  view->data = (guint8 *)lcip_tensor_get_mutable(worker->arena) +
-               (whole ? t->offset_bytes : t->spare_offset_bytes);
+  view->data =
+      whole ? lcip_worker_address(worker, tensor) : lcip_worker_spare_address(worker, tensor);
 }
 
 static void place_all_joined(LcipWorker *worker, LcipInstanceStep *step) {

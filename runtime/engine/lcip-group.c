@@ -197,10 +197,11 @@ static gboolean is_swept(const LcipPlan *plan, guint step) {
          (!sweep->supports || sweep->supports(&work->step));
 }
 
-/* From so many bytes of weights on that streams read together, a stream reads them for two frames
- * at once. Measured with two streams: VGG-16 (494 MB) gains a tenth, AlexNet (235 MB) next to
- * nothing, for which its frames would take twice as long; networks with a few MB lose. */
-#define TOGETHER_BYTES ((gsize)384 << 20)
+/* From so many bytes of weights on that streams read together, a stream reads them for MANY_FRAMES
+ * at once. Measured with two streams, for two frames and for four: VGG-16 (861 MB) gains 5 and 9 %,
+ * AlexNet (235 MB) 2 and 20 %; networks with a few MB lose. */
+#define MANY_FRAMES 4
+#define TOGETHER_BYTES ((gsize)192 << 20)
 
 static gboolean is_work(const LcipPlan *plan, guint segment) {
   return SEGMENT(plan, segment)->kind == LCIP_SEGMENT_WORK;
@@ -236,15 +237,7 @@ static guint frames_together(const LcipRun *run, const LcipPlan *plan) {
     return 1;
   if (run->frames_together)
     return run->frames_together;
-  return run->n_streams > 1 && bytes >= TOGETHER_BYTES ? 2 : 1;
-}
-
-static void make_turns(LcipGroup *group) {
-  if (group->n_together < 2)
-    return;
-  group->turns = g_new0(LcipTurn *, group->n_streams);
-  for (guint i = 0; i < group->n_streams; i++)
-    group->turns[i] = i % group->n_together ? group->turns[i - 1] : lcip_turn_new();
+  return run->n_streams > 1 && bytes >= TOGETHER_BYTES ? MANY_FRAMES : 1;
 }
 
 static void make_sweeps(LcipGroup *group) {
@@ -262,10 +255,68 @@ static void make_sweeps(LcipGroup *group) {
 static void free_sweeps(LcipGroup *group) {
   for (guint i = 0; group->sweeps && i < group->plan->steps->len; i++)
     lcip_sweep_free(group->sweeps[i]);
-  for (guint i = 0; group->turns && i < group->n_streams; i += group->n_together)
-    lcip_turn_free(group->turns[i]);
   g_free(group->sweeps);
-  g_free(group->turns);
+}
+
+/* ---- companions ---- */
+
+/* The lane that does all. */
+static int first_lane(const LcipPlan *plan) {
+  for (guint i = 0; i < plan->segments->len; i++)
+    if (is_work(plan, i))
+      return SEGMENT(plan, i)->lane;
+  return -1;
+}
+
+/* A firing pauses only where it waits for its companions, at steps that they do together. */
+static LcipPlanLayout *lay_out(const LcipGroup *group) {
+  const guint n = group->plan->steps->len;
+  g_autofree gboolean *pauses = g_new0(gboolean, n + 1);
+  for (guint i = 0; i < n; i++)
+    pauses[i] = group->sweeps[i] != NULL;
+  return lcip_plan_layout_new(group->plan, first_lane(group->plan), pauses);
+}
+
+static void companions_free(LcipCompanions *companions) {
+  if (!companions)
+    return;
+  lcip_turn_free(companions->turn);
+  g_clear_pointer(&companions->arena, lcip_tensor_unref);
+  g_clear_pointer(&companions->scratch, lcip_tensor_unref);
+  g_free(companions);
+}
+
+static LcipCompanions *companions_new(const LcipPlanLayout *layout, GError **error) {
+  LcipCompanions *companions = g_new0(LcipCompanions, 1);
+  companions->turn = lcip_turn_new();
+  companions->layout = layout;
+  companions->arena = lcip_host_memory(layout->shared.arena_bytes, "the tensors of a lane", error);
+  if (companions->arena)
+    companions->scratch = lcip_host_memory(layout->shared.scratch_bytes, "a lane's scratch", error);
+  if (!companions->scratch)
+    g_clear_pointer(&companions, companions_free);
+  return companions;
+}
+
+static gboolean make_companions(LcipGroup *group, GError **error) {
+  if (group->n_together < 2)
+    return TRUE;
+  group->layout = lay_out(group);
+  group->companions = g_new0(LcipCompanions *, group->n_streams);
+  for (guint i = 0; i < group->n_streams; i++) {
+    group->companions[i] =
+        i % group->n_together ? group->companions[i - 1] : companions_new(group->layout, error);
+    if (!group->companions[i])
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static void free_companions(LcipGroup *group) {
+  for (guint i = 0; group->companions && i < group->n_streams; i += group->n_together)
+    companions_free(group->companions[i]);
+  g_free(group->companions);
+  lcip_plan_layout_free(group->layout);
 }
 
 static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
@@ -279,7 +330,7 @@ static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
                                  .lane_func = run->lane_func,
                                  .lane_data = run->frame_data,
                                  .sweeps = group->sweeps,
-                                 .turns = group->turns,
+                                 .companions = group->companions,
                                  .cancellable = run->starting ? run->starting : run->cancellable,
                                  .cold = run->cold && group->epoch == 1};
   for (guint i = 0; i < group->n_streams; i++) {
@@ -317,10 +368,9 @@ LcipGroup *lcip_group_new(LcipRun *run, LcipPlan *plan, guint64 epoch, GError **
   group->values = g_array_new(FALSE, TRUE, sizeof(LcipFrameValue));
   group->names = g_ptr_array_new_with_free_func(g_free);
   list_sinks(group);
-  make_turns(group);
   make_sweeps(group);
   if (!check_streams(run, plan, error) || !resolve_sources(run, group, error) ||
-      !start_streams(run, group, error))
+      !make_companions(group, error) || !start_streams(run, group, error))
     g_clear_pointer(&group, lcip_group_free);
   return group;
 }
@@ -339,6 +389,7 @@ void lcip_group_free(LcipGroup *group) {
     g_clear_pointer(&group->streams[i], lcip_instance_free);
   g_free(group->streams);
   free_sweeps(group);
+  free_companions(group);
   g_array_unref(group->sources);
   g_array_unref(group->sinks);
   g_array_unref(group->values);

@@ -84,6 +84,14 @@ struct _LcipWorker {
   gint64 began_ns;  /* of the step, when companions have been waited for */
 };
 
+/** LcipCompanions: instances of which one computes at a time, and the memory that who has the turn
+ * may use until it gives it. @layout: what of an instance lies there; borrowed. */
+typedef struct {
+  LcipTurn *turn;
+  const LcipPlanLayout *layout;
+  LcipTensor *arena, *scratch;
+} LcipCompanions;
+
 /** LcipInstance: one replica of a plan: memory, FIFOs and threads.
  * @n_issued: frames that the source gave it; @issue_ns: when, by number modulo its length.
  * @n_finished: frames that the sink has delivered. */
@@ -107,13 +115,14 @@ struct _LcipInstance {
   gpointer failed_data;
   LcipLaneFunc lane_func; /* may be NULL */
   gpointer lane_data;
-  LcipDoorbell *source_bell; /* borrowed */
-  LcipTurn *turn;            /* borrowed; NULL where it has none to share threads with */
-  GCancellable *warming;     /* borrowed; NULL once the instance is made */
+  LcipDoorbell *source_bell;  /* borrowed */
+  LcipTurn *turn;             /* borrowed; NULL where it has none to share threads with */
+  LcipCompanions *companions; /* borrowed; NULL where @turn is */
+  GCancellable *warming;      /* borrowed; NULL once the instance is made */
 };
 
 /** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. @sweeps:
- * per step, NULL where there is none; may be NULL itself. @turns: per stream; may be NULL. */
+ * per step, NULL where there is none; may be NULL itself. @companions: per stream; may be NULL. */
 typedef struct {
   LcipDoorbell *source_bell, *sink_bell;
   LcipFailedFunc failed;
@@ -122,7 +131,7 @@ typedef struct {
   gpointer lane_data;
   gboolean cold;
   LcipSweep *const *sweeps;
-  LcipTurn *const *turns;
+  LcipCompanions *const *companions;
   GCancellable *cancellable; /* of warming up */
 } LcipInstanceEnds;
 
@@ -146,6 +155,14 @@ void lcip_instance_count_finished(LcipInstance *instance);
 /** lcip_instance_is_drained: every segment has done every frame, and the sink too. Asks for the
  * source's bell to be rung until then. */
 gboolean lcip_instance_is_drained(LcipInstance *instance);
+
+/** lcip_host_memory: @what for the error. */
+LcipTensor *lcip_host_memory(gsize size_bytes, const char *what, GError **error);
+
+/** lcip_worker_address: where @tensor of a CPU lane's arena lies. */
+guint8 *lcip_worker_address(const LcipWorker *worker, int tensor);
+/** lcip_worker_spare_address: the same for a part of a Concat's output that is not in its place. */
+guint8 *lcip_worker_spare_address(const LcipWorker *worker, int tensor);
 
 /** lcip_segment_inputs_ready: every input FIFO has a token. */
 gboolean lcip_segment_inputs_ready(const LcipSegment *segment);

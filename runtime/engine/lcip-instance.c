@@ -226,7 +226,7 @@ static gboolean prime_delays(LcipInstance *instance, GError **error) {
 
 /* ---- a lane's memory ---- */
 
-static LcipTensor *host_memory(gsize size_bytes, const char *what, GError **error) {
+LcipTensor *lcip_host_memory(gsize size_bytes, const char *what, GError **error) {
   const gint64 n = (gint64)MAX(size_bytes, 1);
   const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_U8, lcip_shape_from_dims(1, &n));
   LcipTensor *memory = lcip_tensor_new(&spec);
@@ -238,10 +238,14 @@ static LcipTensor *host_memory(gsize size_bytes, const char *what, GError **erro
 
 static gboolean make_cpu_memory(LcipWorker *worker, const LcipPlanLane *lane, gsize scratch_bytes,
                                 GError **error) {
+  const LcipCompanions *companions = worker->instance->companions;
+  const LcipPlanMemory all = {lane->arena_bytes, scratch_bytes};
+  const LcipPlanMemory *own = companions ? &companions->layout->own : &all;
   worker->team = lcip_team_new(lane->threads);
   worker->arena =
-      host_memory(lane->arena_bytes + lane->spare_bytes, "the tensors of a lane", error);
-  worker->scratch = worker->arena ? host_memory(scratch_bytes, "a lane's scratch", error) : NULL;
+      lcip_host_memory(own->arena_bytes + lane->spare_bytes, "the tensors of a lane", error);
+  worker->scratch =
+      worker->arena ? lcip_host_memory(own->scratch_bytes, "a lane's scratch", error) : NULL;
   return worker->scratch != NULL;
 }
 
@@ -288,6 +292,27 @@ static LcipClMem upload_for(LcipWorker *worker, gconstpointer owner, gsize size_
   return lcip_cl_upload_buffer(upload);
 }
 
+guint8 *lcip_worker_address(const LcipWorker *worker, int tensor) {
+  const LcipPlan *plan = worker->instance->plan;
+  const LcipCompanions *companions = worker->instance->companions;
+  const int root = lcip_plan_root(plan, tensor);
+  if (!companions)
+    return (guint8 *)lcip_tensor_get_mutable(worker->arena) + TENSOR(plan, tensor)->offset_bytes;
+  const LcipPlanLayout *layout = companions->layout;
+  LcipTensor *arena = layout->is_shared[root] ? companions->arena : worker->arena;
+  return (guint8 *)lcip_tensor_get_mutable(arena) + layout->offset_bytes[root] +
+         (TENSOR(plan, tensor)->offset_bytes - TENSOR(plan, root)->offset_bytes);
+}
+
+guint8 *lcip_worker_spare_address(const LcipWorker *worker, int tensor) {
+  const LcipPlan *plan = worker->instance->plan;
+  const LcipPlanLane *lane = g_ptr_array_index(plan->lanes, worker->lane);
+  const LcipCompanions *companions = worker->instance->companions;
+  const gsize arena_bytes = companions ? companions->layout->own.arena_bytes : lane->arena_bytes;
+  return (guint8 *)lcip_tensor_get_mutable(worker->arena) + arena_bytes +
+         (TENSOR(plan, tensor)->spare_offset_bytes - lane->arena_bytes);
+}
+
 /* ---- views ---- */
 
 static gboolean bind_constant(LcipWorker *worker, LcipTensorView *view, LcipTensor *constant,
@@ -316,7 +341,7 @@ static gboolean bind_view(LcipWorker *worker, LcipTensorView *view, int tensor, 
     view->buffer = worker->arena_buffer;
     view->offset_bytes = info->offset_bytes;
   } else
-    view->data = (guint8 *)lcip_tensor_get_mutable(worker->arena) + info->offset_bytes;
+    view->data = lcip_worker_address(worker, tensor);
   return TRUE;
 }
 
@@ -353,7 +378,9 @@ static gboolean bind_input(LcipWorker *worker, LcipInstanceStep *step, guint i, 
 
 static gboolean bind_call(LcipWorker *worker, LcipInstanceStep *step, GError **error) {
   LcipBlob *blob = step->work->blob;
-  step->call.scratch = worker->scratch ? lcip_tensor_get_mutable(worker->scratch) : NULL;
+  const LcipCompanions *companions = worker->instance->companions;
+  LcipTensor *scratch = companions && !step->sweep ? companions->scratch : worker->scratch;
+  step->call.scratch = scratch ? lcip_tensor_get_mutable(scratch) : NULL;
   step->call.scratch_buffer = worker->scratch_buffer;
   if (!worker->queue || !blob)
     return TRUE;
@@ -475,7 +502,8 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   instance->lane_func = ends->lane_func;
   instance->lane_data = ends->lane_data;
   instance->source_bell = ends->source_bell;
-  instance->turn = ends->turns ? ends->turns[stream] : NULL;
+  instance->companions = ends->companions ? ends->companions[stream] : NULL;
+  instance->turn = instance->companions ? instance->companions->turn : NULL;
   instance->warming = ends->cancellable;
   instance->issue_ns = g_malloc0(sizeof(*instance->issue_ns) * limit);
   instance->channels = g_ptr_array_new_with_free_func(channel_free);

@@ -39,8 +39,9 @@ typedef struct {
   guint64 epoch;
   guint n_streams, n_together; /* instances; of so many one computes at a time: the run's streams */
   LcipInstance **streams;
-  LcipSweep **sweeps; /* per step; NULL for one stream */
-  LcipTurn **turns;   /* per stream, shared by @n_together; NULL where that is 1 */
+  LcipSweep **sweeps;          /* per step; NULL for one stream */
+  LcipCompanions **companions; /* per stream, the same for @n_together; NULL where that is 1 */
+  LcipPlanLayout *layout;      /* of companions */
   LcipProfiler *profiler;
   guint64 n_dealt; /* the source thread's */
   /* source */

@@ -54,7 +54,7 @@ typedef void (*LcipLaneFunc)(LcipPlan *plan, guint lane, const LcipLinkStatus *s
  * @streams: replicas of the whole instance that take whole frames in turn; 0 is 1. The sink merges
  * them by frame number. @frames_together: for how many frames a stream computes a step at once that
  * reads large weights, where one CPU lane does all and there are such steps: they are read once for
- * all of them, and each frame takes so many times as long; 0: 2 where that pays, else 1. @cold:
+ * all of them, and each frame takes so many times as long; 0: 4 where that pays, else 1. @cold:
  * kernels of CPU lanes are not launched once before the first frame: it comes sooner, takes longer,
  * and a kernel's failure ends the run instead of its start.
  * @cancellable: ends the start (LCIP_ERROR_CANCELLED), which launches every kernel once and can

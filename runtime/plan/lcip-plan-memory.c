@@ -8,13 +8,21 @@
  * at the lowest free address is the "greedy by size" of Pisarchyk and Lee, "Efficient memory
  * management for deep neural net inference", 2020. */
 
+/* @is_shared: in the part of the arena that instances share; those in different parts never meet.
+ */
 typedef struct {
   int tensor;
   int first, last; /* positions of steps in the segment */
+  gsize bytes, address;
+  gboolean is_shared;
 } Lifetime;
 
 static LcipPlanTensor *tensor_at(const LcipPlan *plan, int tensor) {
   return &g_array_index(plan->tensors, LcipPlanTensor, tensor);
+}
+
+static gsize padded(gsize bytes) {
+  return (bytes + LCIP_TENSOR_ALIGN - 1) / LCIP_TENSOR_ALIGN * LCIP_TENSOR_ALIGN;
 }
 
 static void use(const LcipPlan *plan, GArray *lives, int *slot_of, int tensor, int position) {
@@ -24,7 +32,10 @@ static void use(const LcipPlan *plan, GArray *lives, int *slot_of, int tensor, i
   if (tensor_at(plan, root)->store != LCIP_STORE_ARENA)
     return;
   if (slot_of[root] < 0) {
-    const Lifetime life = {.tensor = root, .first = position, .last = position};
+    const Lifetime life = {.tensor = root,
+                           .first = position,
+                           .last = position,
+                           .bytes = padded(tensor_at(plan, root)->size_bytes)};
     slot_of[root] = (int)lives->len;
     g_array_append_val(lives, life);
   }
@@ -103,30 +114,25 @@ static void alias_in_place(LcipPlan *plan, const LcipPlanSegment *segment) {
 
 /* ---- addresses ---- */
 
-static int by_size(gconstpointer a, gconstpointer b, gpointer data) {
+static int by_size(gconstpointer a, gconstpointer b) {
   const Lifetime *x = a, *y = b;
-  const gsize sx = tensor_at(data, x->tensor)->size_bytes;
-  const gsize sy = tensor_at(data, y->tensor)->size_bytes;
-  return sx != sy ? (sx < sy ? 1 : -1) : x->first - y->first;
+  return x->bytes != y->bytes ? (x->bytes < y->bytes ? 1 : -1) : x->first - y->first;
 }
 
-static gsize padded(gsize bytes) {
-  return (bytes + LCIP_TENSOR_ALIGN - 1) / LCIP_TENSOR_ALIGN * LCIP_TENSOR_ALIGN;
+static gboolean may_overlap(const Lifetime *a, const Lifetime *b) {
+  return a->is_shared != b->is_shared || a->last < b->first || b->last < a->first;
 }
 
 /* The lowest address where @life meets none of those placed before it. */
-static gsize lowest_address(const LcipPlan *plan, const GArray *lives, guint index) {
+static gsize lowest_address(const GArray *lives, guint index) {
   const Lifetime *life = &g_array_index(lives, Lifetime, index);
-  const gsize bytes = padded(tensor_at(plan, life->tensor)->size_bytes);
   gsize address = 0;
   for (gboolean moved = TRUE; moved;) {
     moved = FALSE;
     for (guint i = 0; i < index; i++) {
       const Lifetime *other = &g_array_index(lives, Lifetime, i);
-      const LcipPlanTensor *tensor = tensor_at(plan, other->tensor);
-      const gsize end = tensor->offset_bytes + padded(tensor->size_bytes);
-      if (other->last < life->first || life->last < other->first ||
-          address + bytes <= tensor->offset_bytes || end <= address)
+      const gsize end = other->address + other->bytes;
+      if (may_overlap(other, life) || address + life->bytes <= other->address || end <= address)
         continue;
       address = end;
       moved = TRUE;
@@ -135,19 +141,22 @@ static gsize lowest_address(const LcipPlan *plan, const GArray *lives, guint ind
   return address;
 }
 
+static void place(GArray *lives) {
+  g_array_sort(lives, by_size);
+  for (guint i = 0; i < lives->len; i++)
+    g_array_index(lives, Lifetime, i).address = lowest_address(lives, i);
+}
+
 static void place_segment(LcipPlan *plan, const LcipPlanSegment *segment, int *slot_of) {
   LcipPlanLane *lane = plan->lanes->pdata[segment->lane];
-  gsize unshared = 0, peak = 0;
   g_autoptr(GArray) lives = lifetimes(plan, segment, slot_of);
-  g_array_sort_with_data(lives, by_size, plan);
+  place(lives);
   for (guint i = 0; i < lives->len; i++) {
-    LcipPlanTensor *tensor = tensor_at(plan, g_array_index(lives, Lifetime, i).tensor);
-    tensor->offset_bytes = lowest_address(plan, lives, i);
-    peak = MAX(peak, tensor->offset_bytes + padded(tensor->size_bytes));
-    unshared += padded(tensor->size_bytes);
+    const Lifetime *life = &g_array_index(lives, Lifetime, i);
+    tensor_at(plan, life->tensor)->offset_bytes = life->address;
+    lane->arena_bytes = MAX(lane->arena_bytes, life->address + life->bytes);
+    lane->unshared_bytes += life->bytes;
   }
-  lane->arena_bytes = MAX(lane->arena_bytes, peak);
-  lane->unshared_bytes += unshared;
 }
 
 static void settle_view(const LcipPlan *plan, LcipPlanTensor *tensor) {
@@ -169,10 +178,15 @@ static void give_spare(LcipPlan *plan, LcipPlanTensor *tensor) {
   lane->spare_bytes += padded(tensor->size_bytes);
 }
 
-void lcip_plan_assign_memory(LcipPlan *plan) {
-  g_autofree int *slot_of = g_new(int, plan->tensors->len + 1);
+static int *new_slots(const LcipPlan *plan) {
+  int *slot_of = g_new(int, plan->tensors->len + 1);
   for (guint i = 0; i < plan->tensors->len; i++)
     slot_of[i] = -1;
+  return slot_of;
+}
+
+void lcip_plan_assign_memory(LcipPlan *plan) {
+  g_autofree int *slot_of = new_slots(plan);
   for (guint s = 0; s < plan->segments->len; s++) {
     const LcipPlanSegment *segment = &g_array_index(plan->segments, LcipPlanSegment, s);
     if (segment->kind != LCIP_SEGMENT_WORK)
@@ -185,4 +199,57 @@ void lcip_plan_assign_memory(LcipPlan *plan) {
     settle_view(plan, tensor_at(plan, (int)i));
   for (guint i = 0; i < plan->tensors->len; i++)
     give_spare(plan, tensor_at(plan, (int)i));
+}
+
+/* ---- two parts of an arena ---- */
+
+static gboolean has_pause(const LcipPlanSegment *segment, const Lifetime *life,
+                          const gboolean *pauses) {
+  for (int k = life->first; k <= life->last; k++)
+    if (pauses[segment->steps[k]])
+      return TRUE;
+  return FALSE;
+}
+
+static void lay_out_segment(LcipPlanLayout *layout, const LcipPlan *plan,
+                            const LcipPlanSegment *segment, const gboolean *pauses, int *slot_of) {
+  g_autoptr(GArray) lives = lifetimes(plan, segment, slot_of);
+  for (guint i = 0; i < lives->len; i++) {
+    Lifetime *life = &g_array_index(lives, Lifetime, i);
+    life->is_shared = !has_pause(segment, life, pauses);
+  }
+  place(lives);
+  for (guint i = 0; i < lives->len; i++) {
+    const Lifetime *life = &g_array_index(lives, Lifetime, i);
+    LcipPlanMemory *memory = life->is_shared ? &layout->shared : &layout->own;
+    layout->is_shared[life->tensor] = life->is_shared;
+    layout->offset_bytes[life->tensor] = life->address;
+    memory->arena_bytes = MAX(memory->arena_bytes, life->address + life->bytes);
+  }
+  for (guint k = 0; k < segment->n_steps; k++) {
+    const LcipPlanWork *work = plan->works->pdata[segment->steps[k]];
+    LcipPlanMemory *memory = pauses[segment->steps[k]] ? &layout->own : &layout->shared;
+    memory->scratch_bytes = MAX(memory->scratch_bytes, work->scratch_bytes);
+  }
+}
+
+LcipPlanLayout *lcip_plan_layout_new(const LcipPlan *plan, int lane, const gboolean *pauses) {
+  g_autofree int *slot_of = new_slots(plan);
+  LcipPlanLayout *layout = g_new0(LcipPlanLayout, 1);
+  layout->offset_bytes = g_new0(gsize, plan->tensors->len + 1);
+  layout->is_shared = g_new0(gboolean, plan->tensors->len + 1);
+  for (guint s = 0; s < plan->segments->len; s++) {
+    const LcipPlanSegment *segment = &g_array_index(plan->segments, LcipPlanSegment, s);
+    if (segment->kind == LCIP_SEGMENT_WORK && segment->lane == lane)
+      lay_out_segment(layout, plan, segment, pauses, slot_of);
+  }
+  return layout;
+}
+
+void lcip_plan_layout_free(LcipPlanLayout *layout) {
+  if (!layout)
+    return;
+  g_free(layout->offset_bytes);
+  g_free(layout->is_shared);
+  g_free(layout);
 }

@@ -111,6 +111,23 @@ struct _LcipPlan {
   gsize *edge_bytes;    /* per graph edge */
 };
 
+/** LcipPlanLayout: the memory of a CPU lane in two parts, for instances that take turns at it: a
+ * firing may pause at some of its steps, and others compute meanwhile. What lives at such a step is
+ * an instance's @own; everything else they have in common. @offset_bytes, @is_shared: per tensor
+ * that owns its storage in the arena; of parts of it the same distance on as in the plan. */
+typedef struct {
+  gsize arena_bytes, scratch_bytes;
+} LcipPlanMemory;
+typedef struct {
+  LcipPlanMemory own, shared;
+  gsize *offset_bytes;
+  gboolean *is_shared;
+} LcipPlanLayout;
+
+/** lcip_plan_layout_new: @pauses: per step of @plan. */
+LcipPlanLayout *lcip_plan_layout_new(const LcipPlan *plan, int lane, const gboolean *pauses);
+void lcip_plan_layout_free(LcipPlanLayout *layout);
+
 /** lcip_plan_root: the tensor that owns the storage of @tensor. */
 int lcip_plan_root(const LcipPlan *plan, int tensor);
 
