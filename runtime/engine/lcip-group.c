@@ -320,9 +320,9 @@ static void free_companions(LcipGroup *group) {
 }
 
 static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
-  const guint wished =
-      run->frames_in_flight ? run->frames_in_flight : 2 * lanes_in_use(group->plan);
-  const guint limit = CLAMP(wished / group->n_together, 1, LCIP_MAX_FRAMES);
+  const guint wished = run->frames_in_flight ? run->frames_in_flight / group->n_together
+                                             : 2 * lanes_in_use(group->plan);
+  const guint limit = CLAMP(wished, 1, LCIP_MAX_FRAMES);
   const LcipInstanceEnds ends = {.source_bell = &run->source_bell,
                                  .sink_bell = &run->sink_bell,
                                  .failed = lcip_run_instance_failed,

@@ -147,7 +147,8 @@ void lcip_instance_stop(LcipInstance *instance);
 /** lcip_instance_free: stops and waits for the workers; tokens in flight are dropped. */
 void lcip_instance_free(LcipInstance *instance);
 
-/** lcip_instance_has_room: a frame may be issued. */
+/** lcip_instance_has_room: a frame may be issued. Companions, who compute for long, get one when
+ * they have computed the one before it, whether that is delivered or not. */
 gboolean lcip_instance_has_room(LcipInstance *instance);
 /** lcip_instance_count_issued: before the frame's tokens are pushed. */
 void lcip_instance_count_issued(LcipInstance *instance, gint64 now_ns);

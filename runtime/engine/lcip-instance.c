@@ -582,9 +582,20 @@ void lcip_instance_free(LcipInstance *instance) {
   g_free(instance);
 }
 
+static gboolean has_fired_all(LcipInstance *instance) {
+  const guint64 issued = atomic_load(&instance->n_issued);
+  for (guint i = 0; i < instance->plan->segments->len; i++) {
+    LcipSegment *segment = &instance->segments[i];
+    if (segment->plan->kind == LCIP_SEGMENT_WORK && atomic_load(&segment->n_fired) != issued)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 gboolean lcip_instance_has_room(LcipInstance *instance) {
   const guint64 finished = atomic_load(&instance->n_finished);
-  return atomic_load(&instance->n_issued) - finished < instance->limit;
+  return atomic_load(&instance->n_issued) - finished < instance->limit &&
+         (!instance->companions || has_fired_all(instance));
 }
 
 void lcip_instance_count_issued(LcipInstance *instance, gint64 now_ns) {
@@ -600,12 +611,5 @@ void lcip_instance_count_finished(LcipInstance *instance) {
 gboolean lcip_instance_is_drained(LcipInstance *instance) {
   const guint64 issued = atomic_load(&instance->n_issued);
   atomic_store(&instance->draining, TRUE);
-  if (atomic_load(&instance->n_finished) != issued)
-    return FALSE;
-  for (guint i = 0; i < instance->plan->segments->len; i++) {
-    LcipSegment *segment = &instance->segments[i];
-    if (segment->plan->kind == LCIP_SEGMENT_WORK && atomic_load(&segment->n_fired) != issued)
-      return FALSE;
-  }
-  return TRUE;
+  return atomic_load(&instance->n_finished) == issued && has_fired_all(instance);
 }
