@@ -431,7 +431,7 @@ static gboolean run_steps(LcipWorker *worker, LcipSegment *segment, guint64 fram
 
 static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame,
                            GError **error) {
-  if (!segment->is_swept)
+  if (!segment->is_swept && !worker->instance->turn)
     return run_steps(worker, segment, frame, error);
   worker->origin_ns = lcip_now_ns();
   expect_sweeps(worker, segment, 0);
