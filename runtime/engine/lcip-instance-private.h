@@ -100,6 +100,8 @@ struct _LcipInstance {
   guint64 epoch;
   guint stream; /* which of the group's */
   guint limit;  /* frames in flight */
+  gboolean
+      queues; /* takes frames while it computes; else rings the source's bell when it is done */
   _Atomic gboolean stop;
   _Atomic gboolean draining; /* then every firing rings the source's bell */
   _Atomic guint64 n_issued;
@@ -122,14 +124,16 @@ struct _LcipInstance {
 };
 
 /** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. @sweeps:
- * per step, NULL where there is none; may be NULL itself. @companions: per stream; may be NULL. */
+ * per step, NULL where there is none; may be NULL itself. @companions: per stream; may be NULL.
+ * @queues: an instance takes frames while it computes others, not only while they wait to be
+ * delivered. */
 typedef struct {
   LcipDoorbell *source_bell, *sink_bell;
   LcipFailedFunc failed;
   gpointer failed_data;
   LcipLaneFunc lane_func;
   gpointer lane_data;
-  gboolean cold;
+  gboolean cold, queues;
   LcipSweep *const *sweeps;
   LcipCompanions *const *companions;
   GCancellable *cancellable; /* of warming up */
@@ -147,8 +151,7 @@ void lcip_instance_stop(LcipInstance *instance);
 /** lcip_instance_free: stops and waits for the workers; tokens in flight are dropped. */
 void lcip_instance_free(LcipInstance *instance);
 
-/** lcip_instance_has_room: a frame may be issued. Companions, who compute for long, get one when
- * they have computed the one before it, whether that is delivered or not. */
+/** lcip_instance_has_room: a frame may be issued. */
 gboolean lcip_instance_has_room(LcipInstance *instance);
 /** lcip_instance_count_issued: before the frame's tokens are pushed. */
 void lcip_instance_count_issued(LcipInstance *instance, gint64 now_ns);

@@ -502,6 +502,7 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   instance->lane_func = ends->lane_func;
   instance->lane_data = ends->lane_data;
   instance->source_bell = ends->source_bell;
+  instance->queues = ends->queues;
   instance->companions = ends->companions ? ends->companions[stream] : NULL;
   instance->turn = instance->companions ? instance->companions->turn : NULL;
   instance->warming = ends->cancellable;
@@ -595,7 +596,7 @@ static gboolean has_fired_all(LcipInstance *instance) {
 gboolean lcip_instance_has_room(LcipInstance *instance) {
   const guint64 finished = atomic_load(&instance->n_finished);
   return atomic_load(&instance->n_issued) - finished < instance->limit &&
-         (!instance->companions || has_fired_all(instance));
+         (instance->queues || has_fired_all(instance));
 }
 
 void lcip_instance_count_issued(LcipInstance *instance, gint64 now_ns) {
