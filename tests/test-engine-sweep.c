@@ -341,7 +341,7 @@ static void test_wait_ends(void) {
 /* A plan of one segment: busy, one more, swept, failing, one more. The result of frame n is n + 5.
  * What the swept step reads and writes lives while others compute; what is before and behind it
  * does not, and lies where theirs does. */
-static TestPlan *swept_plan_after(const LcipKernel *first, LcipTensor *weights) {
+static TestPlan *swept_plan(LcipTensor *weights) {
   TestPlan *test = test_plan_new(1);
   const int in = add_source(test);
   const int segment = add_segment(test, LCIP_SEGMENT_WORK, 0);
@@ -353,7 +353,7 @@ static TestPlan *swept_plan_after(const LcipKernel *first, LcipTensor *weights) 
   LcipPlanTensor *constant = &g_array_index(test->plan.tensors, LcipPlanTensor, w);
   constant->spec = *lcip_tensor_get_spec(weights);
   constant->constant = weights;
-  add_kernel(test, segment, first, in, -1, t[0]);
+  add_kernel(test, segment, &kernel_busy, in, -1, t[0]);
   add_kernel(test, segment, &kernel_add_one, t[0], -1, t[1]);
   add_kernel(test, segment, &kernel_swept, t[1], w, t[2]);
   add_kernel(test, segment, &kernel_failing, t[2], -1, t[3]);
@@ -362,10 +362,6 @@ static TestPlan *swept_plan_after(const LcipKernel *first, LcipTensor *weights) 
   add_sink(test, out);
   lcip_plan_assign_memory(&test->plan);
   return test;
-}
-
-static TestPlan *swept_plan(LcipTensor *weights) {
-  return swept_plan_after(&kernel_busy, weights);
 }
 
 static LcipTensor *large_weights(void) {
@@ -407,44 +403,6 @@ static void test_streams_meet(gconstpointer data) {
   g_assert_cmpuint(n_shared(run), >=, 1000);
   g_autoptr(LcipProfile) profile = lcip_run_profile(run);
   check_lane_sum(profile, 0);
-  atomic_store(&counter.end, TRUE);
-  g_assert_true(lcip_run_wait(run, NULL));
-  check_collected(&collector, counter.n);
-}
-
-/* Whether frame 4 or one behind it has begun, and whether frame 1, which waits for that, has seen
- * it.
- */
-static _Atomic gboolean later_began, later_seen;
-
-static gboolean run_slow_frame(const LcipCall *call, LcipTeam *team, GError **error) {
-  const float *x = call->inputs[0].data;
-  float *y = call->outputs[0].data;
-  for (int i = 0; i < N_ELEMS; i++)
-    y[i] = x[i] + 1;
-  if (x[0] >= 4)
-    atomic_store(&later_began, TRUE);
-  for (int i = 0; x[0] == 1 && i < 10000 && !atomic_load(&later_began); i++)
-    g_usleep(1000);
-  if (x[0] == 1)
-    atomic_store(&later_seen, atomic_load(&later_began));
-  return TRUE;
-}
-
-static const LcipKernel kernel_slow_frame = {.name = "test-slow-frame", .run = run_slow_frame};
-
-/* Two streams of two frames: while frame 1 computes, 2 and 3 are done by the other stream, which
- * gets later ones though neither frame 1 nor they are delivered. */
-static void test_slow_stream(void) {
-  g_autoptr(LcipTensor) weights = large_weights();
-  g_autoptr(TestPlan) test = swept_plan_after(&kernel_slow_frame, weights);
-  Counter counter = {0};
-  Collector collector = {.offset = 5};
-  reset();
-  g_autoptr(LcipRun) run =
-      start(test, &counter, &collector, (LcipRunOptions){.streams = 2, .frames_together = 2});
-  wait_for_frames(&collector, 20);
-  g_assert_true(atomic_load(&later_seen));
   atomic_store(&counter.end, TRUE);
   g_assert_true(lcip_run_wait(run, NULL));
   check_collected(&collector, counter.n);
@@ -588,7 +546,6 @@ void add_sweep_tests(void) {
         g_strdup_printf("/engine/sweep/failing/%d-of-%u", failing[i].frame, failing[i].together);
     g_test_add_data_func(path, &failing[i], test_stream_fails);
   }
-  g_test_add_func("/engine/sweep/slow-stream", test_slow_stream);
   g_test_add_func("/engine/sweep/stop", test_streams_stop);
   g_test_add_data_func("/engine/sweep/remap", GUINT_TO_POINTER(1), test_streams_remap);
   g_test_add_data_func("/engine/sweep/remap-together", GUINT_TO_POINTER(2), test_streams_remap);

@@ -319,12 +319,10 @@ static void free_companions(LcipGroup *group) {
   lcip_plan_layout_free(group->layout);
 }
 
-/* Frames of companions compute for long: unless somebody asks for more in flight, none waits in
- * front of them. */
 static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
-  const guint wished = run->frames_in_flight ? run->frames_in_flight / group->n_together
-                                             : 2 * lanes_in_use(group->plan);
-  const guint limit = CLAMP(wished, 1, LCIP_MAX_FRAMES);
+  const guint wished =
+      run->frames_in_flight ? run->frames_in_flight : 2 * lanes_in_use(group->plan);
+  const guint limit = CLAMP(wished / group->n_together, 1, LCIP_MAX_FRAMES);
   const LcipInstanceEnds ends = {.source_bell = &run->source_bell,
                                  .sink_bell = &run->sink_bell,
                                  .failed = lcip_run_instance_failed,
@@ -334,8 +332,7 @@ static gboolean start_streams(LcipRun *run, LcipGroup *group, GError **error) {
                                  .sweeps = group->sweeps,
                                  .companions = group->companions,
                                  .cancellable = run->starting ? run->starting : run->cancellable,
-                                 .cold = run->cold && group->epoch == 1,
-                                 .queues = group->n_together < 2 || run->frames_in_flight > 0};
+                                 .cold = run->cold && group->epoch == 1};
   for (guint i = 0; i < group->n_streams; i++) {
     group->streams[i] =
         lcip_instance_new(group->plan, group->epoch, limit, &ends, group->profiler, i, error);

@@ -100,8 +100,6 @@ struct _LcipInstance {
   guint64 epoch;
   guint stream; /* which of the group's */
   guint limit;  /* frames in flight */
-  gboolean
-      queues; /* takes frames while it computes; else rings the source's bell when it is done */
   _Atomic gboolean stop;
   _Atomic gboolean draining; /* then every firing rings the source's bell */
   _Atomic guint64 n_issued;
@@ -124,16 +122,14 @@ struct _LcipInstance {
 };
 
 /** LcipInstanceEnds: what an instance needs of the run. @cold: no warming up of CPU lanes. @sweeps:
- * per step, NULL where there is none; may be NULL itself. @companions: per stream; may be NULL.
- * @queues: an instance takes frames while it computes others, not only while they wait to be
- * delivered. */
+ * per step, NULL where there is none; may be NULL itself. @companions: per stream; may be NULL. */
 typedef struct {
   LcipDoorbell *source_bell, *sink_bell;
   LcipFailedFunc failed;
   gpointer failed_data;
   LcipLaneFunc lane_func;
   gpointer lane_data;
-  gboolean cold, queues;
+  gboolean cold;
   LcipSweep *const *sweeps;
   LcipCompanions *const *companions;
   GCancellable *cancellable; /* of warming up */

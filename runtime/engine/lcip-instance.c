@@ -502,7 +502,6 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   instance->lane_func = ends->lane_func;
   instance->lane_data = ends->lane_data;
   instance->source_bell = ends->source_bell;
-  instance->queues = ends->queues;
   instance->companions = ends->companions ? ends->companions[stream] : NULL;
   instance->turn = instance->companions ? instance->companions->turn : NULL;
   instance->warming = ends->cancellable;
@@ -583,20 +582,9 @@ void lcip_instance_free(LcipInstance *instance) {
   g_free(instance);
 }
 
-static gboolean has_fired_all(LcipInstance *instance) {
-  const guint64 issued = atomic_load(&instance->n_issued);
-  for (guint i = 0; i < instance->plan->segments->len; i++) {
-    LcipSegment *segment = &instance->segments[i];
-    if (segment->plan->kind == LCIP_SEGMENT_WORK && atomic_load(&segment->n_fired) != issued)
-      return FALSE;
-  }
-  return TRUE;
-}
-
 gboolean lcip_instance_has_room(LcipInstance *instance) {
   const guint64 finished = atomic_load(&instance->n_finished);
-  return atomic_load(&instance->n_issued) - finished < instance->limit &&
-         (instance->queues || has_fired_all(instance));
+  return atomic_load(&instance->n_issued) - finished < instance->limit;
 }
 
 void lcip_instance_count_issued(LcipInstance *instance, gint64 now_ns) {
@@ -612,5 +600,12 @@ void lcip_instance_count_finished(LcipInstance *instance) {
 gboolean lcip_instance_is_drained(LcipInstance *instance) {
   const guint64 issued = atomic_load(&instance->n_issued);
   atomic_store(&instance->draining, TRUE);
-  return atomic_load(&instance->n_finished) == issued && has_fired_all(instance);
+  if (atomic_load(&instance->n_finished) != issued)
+    return FALSE;
+  for (guint i = 0; i < instance->plan->segments->len; i++) {
+    LcipSegment *segment = &instance->segments[i];
+    if (segment->plan->kind == LCIP_SEGMENT_WORK && atomic_load(&segment->n_fired) != issued)
+      return FALSE;
+  }
+  return TRUE;
 }

@@ -43,7 +43,7 @@ typedef struct {
   LcipCompanions **companions; /* per stream, the same for @n_together; NULL where that is 1 */
   LcipPlanLayout *layout;      /* of companions */
   LcipProfiler *profiler;
-  guint next; /* whose turn it is to get a frame; the source thread's */
+  guint64 n_dealt; /* the source thread's */
   /* source */
   GArray *sources; /* LcipSourceSlot */
   /* sink */

@@ -52,21 +52,15 @@ static void take_over(Source *source) {
 
 /* ---- waiting for room ---- */
 
-/* The next one in turn that has room, so that none waits for a slower one; NULL when all are full.
- * What it finds has room until this thread gives it a frame. */
 static LcipInstance *next_instance(const Source *source) {
-  const LcipGroup *group = source->group;
-  for (guint i = 0; i < group->n_streams; i++) {
-    LcipInstance *instance = group->streams[(group->next + i) % group->n_streams];
-    if (lcip_instance_has_room(instance) && lcip_segment_outputs_have_room(&instance->segments[0]))
-      return instance;
-  }
-  return NULL;
+  return source->group->streams[source->group->n_dealt % source->group->n_streams];
 }
 
 static gboolean has_room(const Source *source) {
   const guint64 in_flight = source->n_issued - atomic_load(&source->run->n_delivered);
-  return in_flight < LCIP_MAX_FRAMES && next_instance(source);
+  LcipInstance *instance = next_instance(source);
+  return in_flight < LCIP_MAX_FRAMES && lcip_instance_has_room(instance) &&
+         lcip_segment_outputs_have_room(&instance->segments[0]);
 }
 
 /* Waits for room in the newest plan. FALSE when the run is to end. */
@@ -204,7 +198,7 @@ static void issue(Source *source, LcipFrameRecord *record, gint64 start_ns) {
   for (guint i = 0; i < group->sources->len; i++)
     push_source(source, instance, record, &g_array_index(group->sources, LcipSourceSlot, i));
   push_pulses(source, instance, record);
-  group->next = (instance->stream + 1) % group->n_streams;
+  group->n_dealt++;
   source->n_issued++;
   /* Last: when the sink sees the record, this thread has rung every bell of the instance. */
   lcip_fifo_push(source->run->records, record);

@@ -147,7 +147,7 @@ void lcip_worker_failed(LcipWorker *worker, guint64 frame, LcipFailure failure, 
 
 void lcip_worker_count_fired(LcipWorker *worker, LcipSegment *segment) {
   atomic_fetch_add(&segment->n_fired, 1);
-  if (atomic_load(&worker->instance->draining) || !worker->instance->queues)
+  if (atomic_load(&worker->instance->draining))
     lcip_doorbell_ring(worker->instance->source_bell);
 }
 
