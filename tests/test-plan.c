@@ -160,7 +160,7 @@ static void check_layout(const LcipPlan *plan, const LcipPlanSegment *segment, g
                     b->last < a->first || end <= other || other + bytes <= begin);
     }
   }
-  /* Segments of a lane follow each other. */
+  /* At least: other segments of the lane use the same. */
   g_assert_cmpuint(layout->own.scratch_bytes, >=, scratch_bytes[TRUE]);
   g_assert_cmpuint(layout->shared.scratch_bytes, >=, scratch_bytes[FALSE]);
   lcip_plan_layout_free(layout);

@@ -45,14 +45,25 @@ static void test_removed_actors(void) {
   run_frames(graph, worker->address, 5);
 }
 
+/* @kept: an actor that somebody looks at. */
+static LcipPlan *make_plan_keeping(LcipGraph *graph, const char *address, const char *kept) {
+  g_autoptr(GHashTable) bindings = g_hash_table_new(g_str_hash, g_str_equal);
+  g_autoptr(GPtrArray) keep = g_ptr_array_new();
+  g_autoptr(GError) error = NULL;
+  g_hash_table_insert(bindings, (gpointer) "Desk", (gpointer)address);
+  g_ptr_array_add(keep, (gpointer)kept);
+  const LcipPlanOptions options = {
+      .mapping = "split", .bindings = bindings, .keep = keep, .pinned = TRUE, .threads = 1};
+  LcipPlan *plan = lcip_plan_new(graph, &options, NULL, NULL, &error);
+  g_assert_no_error(error);
+  return plan;
+}
+
 /* Somebody looks at a scaling here of what a worker convolves: there it could not be seen. */
 static void test_kept_scaling(void) {
   const LcipWorkerLimits limits = {0};
   g_autoptr(Worker) worker = worker_start(&limits);
   g_autoptr(LcipGraph) graph = make_graph(2);
-  g_autoptr(GHashTable) bindings = g_hash_table_new(g_str_hash, g_str_equal);
-  g_autoptr(GPtrArray) keep = g_ptr_array_new();
-  g_autoptr(GError) error = NULL;
   const float two = 2;
   const LcipTensorSpec scalar = lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(0));
   g_autoptr(LcipTensor) factor = lcip_tensor_new_from_data(&scalar, &two);
@@ -64,11 +75,7 @@ static void test_kept_scaling(void) {
   connect_actors(graph, lcip_graph_find_actor(graph, "relu_0"), other);
   connect_actors(graph, other, scaled);
   lcip_mapping_assign(lcip_graph_find_mapping(graph, "split"), "other", "Desk");
-  g_hash_table_insert(bindings, (gpointer) "Desk", worker->address);
-  g_ptr_array_add(keep, (gpointer) "scaled");
-  const LcipPlanOptions options = {.mapping = "split", .bindings = bindings, .keep = keep};
-  g_autoptr(LcipPlan) plan = lcip_plan_new(graph, &options, NULL, NULL, &error);
-  g_assert_no_error(error);
+  g_autoptr(LcipPlan) plan = make_plan_keeping(graph, worker->address, "scaled");
   g_assert_cmpint(lcip_plan_actor(plan, (guint)scaled)->step, >=, 0);
   g_assert_cmpint(lcip_plan_actor(plan, (guint)scaled)->step, !=,
                   lcip_plan_actor(plan, (guint)other)->step);
@@ -213,9 +220,6 @@ static void test_slow_reader(void) {
   const LcipWorkerLimits limits = {0};
   g_autoptr(Worker) worker = worker_start(&limits);
   g_autoptr(LcipGraph) graph = make_graph(2);
-  g_autoptr(GHashTable) bindings = g_hash_table_new(g_str_hash, g_str_equal);
-  g_autoptr(GPtrArray) keep = g_ptr_array_new();
-  g_autoptr(GError) error = NULL;
   const LcipTensorSpec spec =
       lcip_tensor_spec(LCIP_TYPE_F32, lcip_shape(4, WIDE, CHANNELS, KERNEL, KERNEL));
   g_autoptr(LcipTensor) weights = lcip_tensor_new(&spec);
@@ -224,12 +228,7 @@ static void test_slow_reader(void) {
   connect_actors(graph, lcip_graph_find_actor(graph, "relu_1"), slow);
   lcip_graph_add_lane(graph, "CPU 2", LCIP_LANE_CPU, 1, NULL);
   lcip_mapping_assign(lcip_graph_find_mapping(graph, "split"), "slow", "CPU 2");
-  g_hash_table_insert(bindings, (gpointer) "Desk", worker->address);
-  g_ptr_array_add(keep, (gpointer) "slow");
-  const LcipPlanOptions options = {
-      .mapping = "split", .bindings = bindings, .keep = keep, .pinned = TRUE, .threads = 1};
-  g_autoptr(LcipPlan) plan = lcip_plan_new(graph, &options, NULL, NULL, &error);
-  g_assert_no_error(error);
+  g_autoptr(LcipPlan) plan = make_plan_keeping(graph, worker->address, "slow");
   g_auto(Frames) frames;
   frames_init(&frames);
   g_autoptr(LcipRun) run = start_run(plan, &frames);

@@ -285,7 +285,7 @@ static void forget_sweeps(LcipWorker *worker, LcipSegment *segment) {
 /* A firing that waits is two firings to the recorder, with a wait between them. */
 static void wait_for_streams(LcipWorker *worker, const LcipSegment *segment,
                              const LcipInstanceStep *step) {
-  if (worker->instance->turn)
+  if (worker->instance->companions)
     return; /* companions are enough */
   const gint64 now_ns = lcip_now_ns();
   const gint64 until_ns = lcip_sweep_arrive(step->sweep, worker->instance->stream, now_ns);
@@ -313,19 +313,19 @@ static void set_state(LcipWorker *worker, LcipSpanKind state) {
  * two to the recorder. */
 static void give_turn(LcipWorker *worker, const LcipSegment *segment, guint64 frame) {
   const LcipSpan firing = {.frame = frame, .step = segment->index};
-  if (!worker->instance->turn)
+  if (!worker->instance->companions)
     return;
   if (worker->recorder)
     lcip_worker_record(worker, LCIP_SPAN_FIRING, lcip_now_ns(), &firing);
   set_state(worker, LCIP_SPAN_TURN);
-  lcip_turn_give(worker->instance->turn);
+  lcip_turn_give(worker->instance->companions->turn);
 }
 
 static void take_turn(LcipWorker *worker, guint64 frame) {
   const LcipSpan turn = {.frame = frame, .step = -1};
-  if (!worker->instance->turn)
+  if (!worker->instance->companions)
     return;
-  lcip_turn_take(worker->instance->turn);
+  lcip_turn_take(worker->instance->companions->turn);
   if (worker->recorder)
     lcip_worker_record(worker, LCIP_SPAN_TURN, lcip_now_ns(), &turn);
   set_state(worker, LCIP_SPAN_FIRING);
@@ -342,7 +342,7 @@ static gboolean sweep_step(LcipWorker *worker, const LcipSegment *segment, LcipI
     take_turn(worker, step->call.frame);
   }
   const gint64 began_ns = lcip_sweep_run(step->sweep, stream, worker->team, &worker->origin_ns);
-  if (worker->instance->turn)
+  if (worker->instance->companions)
     worker->began_ns = began_ns;
   return TRUE;
 }
@@ -417,7 +417,7 @@ static gboolean run_steps(LcipWorker *worker, LcipSegment *segment, guint64 fram
       return FALSE;
     }
     if (step->sweep) {
-      start_ns = worker->instance->turn ? worker->began_ns : start_ns;
+      start_ns = worker->instance->companions ? worker->began_ns : start_ns;
       expect_sweeps(worker, segment, i + 1);
     }
     if (!worker->recorder)
@@ -431,7 +431,7 @@ static gboolean run_steps(LcipWorker *worker, LcipSegment *segment, guint64 fram
 
 static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 frame,
                            GError **error) {
-  if (!segment->is_swept && !worker->instance->turn)
+  if (!segment->is_swept && !worker->instance->companions)
     return run_steps(worker, segment, frame, error);
   worker->origin_ns = lcip_now_ns();
   expect_sweeps(worker, segment, 0);

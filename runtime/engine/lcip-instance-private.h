@@ -116,8 +116,7 @@ struct _LcipInstance {
   LcipLaneFunc lane_func; /* may be NULL */
   gpointer lane_data;
   LcipDoorbell *source_bell;  /* borrowed */
-  LcipTurn *turn;             /* borrowed; NULL where it has none to share threads with */
-  LcipCompanions *companions; /* borrowed; NULL where @turn is */
+  LcipCompanions *companions; /* borrowed; NULL where it has none to take turns with */
   GCancellable *warming;      /* borrowed; NULL once the instance is made */
 };
 

@@ -503,7 +503,6 @@ LcipInstance *lcip_instance_new(LcipPlan *plan, guint64 epoch, guint limit,
   instance->lane_data = ends->lane_data;
   instance->source_bell = ends->source_bell;
   instance->companions = ends->companions ? ends->companions[stream] : NULL;
-  instance->turn = instance->companions ? instance->companions->turn : NULL;
   instance->warming = ends->cancellable;
   instance->issue_ns = g_malloc0(sizeof(*instance->issue_ns) * limit);
   instance->channels = g_ptr_array_new_with_free_func(channel_free);

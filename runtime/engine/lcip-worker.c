@@ -257,7 +257,7 @@ static gboolean fire_recorded(LcipWorker *worker, LcipSegment *segment) {
   lcip_recorder_set_state(worker->recorder, LCIP_SPAN_FIRING, lcip_worker_frames_waiting(worker));
   const gboolean ok = fire(worker, segment, &span);
   /* What follows the steps is done without the turn. */
-  const gboolean had_turn = worker->instance->turn != NULL;
+  const gboolean had_turn = worker->instance->companions != NULL;
   lcip_worker_record(worker, had_turn ? LCIP_SPAN_TURN : LCIP_SPAN_FIRING, lcip_now_ns(), &span);
   return ok;
 }
