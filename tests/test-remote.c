@@ -45,15 +45,16 @@ static void test_removed_actors(void) {
   run_frames(graph, worker->address, 5);
 }
 
-/* @kept: an actor that somebody looks at. */
-static LcipPlan *make_plan_keeping(LcipGraph *graph, const char *address, const char *kept) {
+/* @kept: an actor that somebody looks at. @pinned: without fusions. */
+static LcipPlan *make_plan_keeping(LcipGraph *graph, const char *address, const char *kept,
+                                   gboolean pinned) {
   g_autoptr(GHashTable) bindings = g_hash_table_new(g_str_hash, g_str_equal);
   g_autoptr(GPtrArray) keep = g_ptr_array_new();
   g_autoptr(GError) error = NULL;
   g_hash_table_insert(bindings, (gpointer) "Desk", (gpointer)address);
   g_ptr_array_add(keep, (gpointer)kept);
   const LcipPlanOptions options = {
-      .mapping = "split", .bindings = bindings, .keep = keep, .pinned = TRUE, .threads = 1};
+      .mapping = "split", .bindings = bindings, .keep = keep, .pinned = pinned, .threads = 1};
   LcipPlan *plan = lcip_plan_new(graph, &options, NULL, NULL, &error);
   g_assert_no_error(error);
   return plan;
@@ -75,7 +76,7 @@ static void test_kept_scaling(void) {
   connect_actors(graph, lcip_graph_find_actor(graph, "relu_0"), other);
   connect_actors(graph, other, scaled);
   lcip_mapping_assign(lcip_graph_find_mapping(graph, "split"), "other", "Desk");
-  g_autoptr(LcipPlan) plan = make_plan_keeping(graph, worker->address, "scaled");
+  g_autoptr(LcipPlan) plan = make_plan_keeping(graph, worker->address, "scaled", FALSE);
   g_assert_cmpint(lcip_plan_actor(plan, (guint)scaled)->step, >=, 0);
   g_assert_cmpint(lcip_plan_actor(plan, (guint)scaled)->step, !=,
                   lcip_plan_actor(plan, (guint)other)->step);
@@ -228,7 +229,7 @@ static void test_slow_reader(void) {
   connect_actors(graph, lcip_graph_find_actor(graph, "relu_1"), slow);
   lcip_graph_add_lane(graph, "CPU 2", LCIP_LANE_CPU, 1, NULL);
   lcip_mapping_assign(lcip_graph_find_mapping(graph, "split"), "slow", "CPU 2");
-  g_autoptr(LcipPlan) plan = make_plan_keeping(graph, worker->address, "slow");
+  g_autoptr(LcipPlan) plan = make_plan_keeping(graph, worker->address, "slow", TRUE);
   g_auto(Frames) frames;
   frames_init(&frames);
   g_autoptr(LcipRun) run = start_run(plan, &frames);
