@@ -141,6 +141,7 @@ static const KernelCase kernel_cases[] = {
     {"Gemm", "f:4x3 c:3x6 c:4x6", "", "Relu"},
     {"Gemm", "f:1x37 c:45x37 c:45", "transB=1;alpha=0.5;beta=2", "Relu"},
     {"Gemm", "f:1x150 c:70x150", "transB=1", "HardSwish Add"},
+    {"Gemm", "f:2x7205 c:37x7205 c:37", "transB=1", "Relu"}, /* more than fits in a cache */
     {"Gemm", "f:1x21 c:21x300 c:1", "", "Add LeakyRelu"},
     {"Gemm", "f:5x1 c:5x9 f:9", "transA=1"},
     {"Gemm", "f:3x40 c:40x128 c:3x1", "beta=-1"},

@@ -4,6 +4,7 @@
 #include "lcip-keys.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 void lcip_test_pair(const char *address) {
@@ -15,12 +16,13 @@ void lcip_test_pair(const char *address) {
   g_assert_true(lcip_allowed_clients_add(identity.public_key, "me", NULL));
 }
 
-/* Who does not read what a worker logs stops it when the pipe is full. */
-static gpointer drain(gpointer data) {
+/* What a worker says, a sanitizer's report too, goes where the test's own errors go. */
+static gpointer pass_on(gpointer data) {
   g_autoptr(GInputStream) stream = data;
   char buffer[4096];
-  while (g_input_stream_read(stream, buffer, sizeof buffer, NULL, NULL) > 0)
-    continue;
+  gssize n;
+  while ((n = g_input_stream_read(stream, buffer, sizeof buffer, NULL, NULL)) > 0)
+    fwrite(buffer, 1, n, stderr);
   return NULL;
 }
 
@@ -33,7 +35,7 @@ static char *read_address(GSubprocess *process) {
   g_assert_nonnull(line);
   const char *address = strstr(line, "tcp://");
   g_assert_nonnull(address);
-  g_thread_unref(g_thread_new("drain", drain, g_object_ref(pipe)));
+  g_thread_unref(g_thread_new("worker-errors", pass_on, g_object_ref(pipe)));
   return g_strndup(address, strcspn(address, ", "));
 }
 

@@ -4,6 +4,7 @@
 #include "lcip-matmul.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Gemm and MatMul of a few rows, as a network's last layers have them at batch 1. Every element of
  * B is used once a row, so the time is that of reading B: it is read once, in its order, where it
@@ -18,6 +19,7 @@ enum {
   MOST_DOTS = 4,     /* rows of A that share what is read of B */
   SUMS = 8,          /* vectors of columns in a unit */
   FETCH_ELEMS = 256, /* how far ahead: by itself the processor stops at the end of a page */
+  SPAN_ELEMS = 3584, /* of a unit's rows of B: two spans stay in the L2 cache */
   K_BLOCK = 512,     /* rows of B in a block whose columns of one unit stay in the cache */
 #if defined(__AVX512F__) || defined(__ARM_NEON)
   PAIR_SUMS = SUMS, /* SUMS for two rows of A: as the registers hold them */
@@ -123,17 +125,28 @@ static void finish(const Row *row, gsize j, vf sums, int n) {
 
 /* ---- B stored n x k ---- */
 
-/* Dot products of @n_a rows of A with @n_b rows of B from @j on, of a unit's at @b. Towards their
- * ends the rows after these are fetched. A row of A or two leave the memory all the time: it gives
- * most when what is fetched goes into the L2 cache. */
+/* What of k is summed; @next: B's part that is read after it, NULL where it is not fetched. */
+typedef struct {
+  gsize begin, end;
+  const float *next;
+} Span;
+
+/* Adds to dot products of @n_a rows of A with @n_b rows of B from @j on, of a unit's at @b, lanes
+ * apart. Towards their ends the rows after these are fetched. A row of A or two leave the memory
+ * all the time: it gives most when what is fetched goes into the L2 cache. Where the
+ * next span is fetched, it is its @half, 0 or 1, as evenly as possible; -1 where not. */
 LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, int j, const int n_b,
-                          float (*sums)[LCIP_LANES]) {
+                          const Span *span, const int half, vf (*sums)[LCIP_LANES]) {
   const gsize k = a->job->gemm.k;
-  vf sum[MOST_DOTS][MOST_COLUMNS] = {0};
-  gsize p = 0;
+  const float *next = half < 0 ? NULL : span->next + (gsize)(half * LCIP_LANES / 2 + j / 2) * k;
+  vf sum[MOST_DOTS][MOST_COLUMNS];
+  gsize p = span->begin;
   b += (gsize)j * k;
-  for (; p + LCIP_LANES <= k; p += LCIP_LANES) {
-    const float *fetch = b + FETCH_ELEMS + (p + FETCH_ELEMS < k ? 0 : (gsize)(n_b - 1) * k);
+  for (int i = 0; i < n_a; i++)
+    for (int c = 0; c < n_b; c++)
+      sum[i][c] = sums[i][j + c];
+  for (; p + LCIP_LANES <= span->end; p += LCIP_LANES) {
+    const float *soon = b + FETCH_ELEMS + (p + FETCH_ELEMS < k ? 0 : (gsize)(n_b - 1) * k);
     vf x[MOST_DOTS];
     LCIP_UNROLL
     for (int i = 0; i < n_a; i++)
@@ -141,49 +154,85 @@ LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, int j, co
     LCIP_UNROLL
     for (int c = 0; c < n_b; c++) {
       const vf y = v_load(b + (gsize)c * k + p);
-      if (n_a > 2)
-        __builtin_prefetch(fetch + (gsize)c * k + p, 0, 3);
-      else
-        __builtin_prefetch(fetch + (gsize)c * k + p, 0, 2);
+      if (half >= 0 && c < n_b / 2)
+        __builtin_prefetch(next + (gsize)c * k + p, 0, 2);
+      else if (half < 0 && n_a > 2)
+        __builtin_prefetch(soon + (gsize)c * k + p, 0, 3);
+      else if (half < 0)
+        __builtin_prefetch(soon + (gsize)c * k + p, 0, 2);
       LCIP_UNROLL
       for (int i = 0; i < n_a; i++)
         sum[i][c] += x[i] * y;
     }
   }
-  const int rest = (int)(k - p);
+  const int rest = (int)(span->end - p);
   for (int c = 0; rest > 0 && c < n_b; c++)
     for (int i = 0; i < n_a; i++)
       sum[i][c] += v_load_some(a[i].a + p, rest) * v_load_some(b + (gsize)c * k + p, rest);
   for (int i = 0; i < n_a; i++)
     for (int c = 0; c < n_b; c++)
-      sums[i][j + c] = sum_lanes(sum[i][c]);
+      sums[i][j + c] = sum[i][c];
 }
 
 /* All @n columns of a unit of @n_a rows of A, @n_b side by side; then what is left. */
 LCIP_INLINE void dot_unit(const Row *a, const int n_a, const float *b, int n, const int n_b,
-                          float (*sums)[LCIP_LANES]) {
+                          const Span *span, const int half, vf (*sums)[LCIP_LANES]) {
   int j = 0;
   for (; j + n_b <= n; j += n_b)
-    dot_rows(a, n_a, b, j, n_b, sums);
+    dot_rows(a, n_a, b, j, n_b, span, half, sums);
   for (; n_b > 4 && j + 4 <= n; j += 4)
-    dot_rows(a, n_a, b, j, 4, sums);
+    dot_rows(a, n_a, b, j, 4, span, half, sums);
   for (; j < n; j++)
-    dot_rows(a, n_a, b, j, 1, sums);
+    dot_rows(a, n_a, b, j, 1, span, half, sums);
 }
 
-/* Columns [j, j + n), n <= LANES. */
-static void run_dots(const Row *rows, guint n_rows, gsize j, int n) {
-  const float *b = rows->job->b + j * rows->job->gemm.k;
-  float sums[MAX_ROWS][LCIP_LANES] = {{0}};
+/* A span of a unit for all rows. */
+static void dot_span(const Row *rows, guint n_rows, const float *b, int n, const Span *span,
+                     vf (*sums)[LCIP_LANES]) {
   guint i = 0;
-  for (; i + 4 <= n_rows; i += 4)
-    dot_unit(rows + i, 4, b, n, QUAD_COLUMNS, sums + i);
+  for (; i + MOST_DOTS <= n_rows; i += MOST_DOTS)
+    if (!span->next)
+      dot_unit(rows + i, MOST_DOTS, b, n, QUAD_COLUMNS, span, -1, sums + i);
+    else if (i == 0)
+      dot_unit(rows + i, MOST_DOTS, b, n, QUAD_COLUMNS, span, 0, sums + i);
+    else
+      dot_unit(rows + i, MOST_DOTS, b, n, QUAD_COLUMNS, span, 1, sums + i);
   for (; i + 2 <= n_rows; i += 2)
-    dot_unit(rows + i, 2, b, n, PAIR_COLUMNS, sums + i);
+    dot_unit(rows + i, 2, b, n, PAIR_COLUMNS, span, -1, sums + i);
   if (i < n_rows)
-    dot_unit(rows + i, 1, b, n, MOST_COLUMNS, sums + i);
-  for (i = 0; i < n_rows; i++)
-    finish(&rows[i], j, v_load(sums[i]), n);
+    dot_unit(rows + i, 1, b, n, MOST_COLUMNS, span, -1, sums + i);
+}
+
+/* Equal spans of whole vectors. Rows that are read once, of one to four rows of A, are not cut. */
+static gsize span_elems(const LcipGemm *gemm, guint n_rows) {
+  const gsize n = n_rows < 2 * MOST_DOTS ? 1 : (gemm->k + SPAN_ELEMS - 1) / SPAN_ELEMS;
+  const gsize vectors = (gemm->k + n * LCIP_LANES - 1) / (n * LCIP_LANES);
+  return vectors * LCIP_LANES;
+}
+
+/* Columns [j, j + n), n <= LANES. Several groups of rows of A read B a span at a time, which stays
+ * in the L2 cache, and fetch the next together, which is the next unit's after the last. */
+static void run_dots(const Row *rows, guint n_rows, gsize j, int n) {
+  const LcipGemm *gemm = &rows->job->gemm;
+  const gsize size = span_elems(gemm, n_rows);
+  const float *b = rows->job->b + j * gemm->k;
+  const gboolean is_last = j + 2 * LCIP_LANES > gemm->n;
+  vf sums[MAX_ROWS][LCIP_LANES];
+  memset(sums, 0, n_rows * sizeof sums[0]);
+  for (gsize p = 0; p < gemm->k; p += size) {
+    Span span = {p, MIN(p + size, gemm->k), NULL};
+    if (n_rows >= 2 * MOST_DOTS && p + size < gemm->k)
+      span.next = b + size;
+    else if (n_rows >= 2 * MOST_DOTS && !is_last)
+      span.next = b + LCIP_LANES * gemm->k - p;
+    dot_span(rows, n_rows, b, n, &span, sums);
+  }
+  for (guint i = 0; i < n_rows; i++) {
+    vf sum = v_set1(0.0f);
+    for (int c = 0; c < n; c++)
+      sum[c] = sum_lanes(sums[i][c]);
+    finish(&rows[i], j, sum, n);
+  }
 }
 
 /* ---- B stored k x n ---- */
