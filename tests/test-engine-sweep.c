@@ -94,10 +94,23 @@ static void reset(void) {
 
 typedef struct {
   LcipSweep *sweep;
+  LcipTurn *turn; /* of companions */
   guint stream, threads;
   gint64 origin_ns;
   float x[N_ELEMS], y[N_ELEMS];
 } Firing;
+
+static gboolean must_wait(gpointer data) {
+  const Firing *firing = data;
+  return lcip_sweep_must_wait(firing->sweep, firing->stream);
+}
+
+static void wait_for_companions(Firing *firing) {
+  if (!must_wait(firing))
+    return;
+  lcip_turn_give(firing->turn);
+  lcip_turn_take(firing->turn, must_wait, firing);
+}
 
 static gpointer firing_main(gpointer data) {
   Firing *firing = data;
@@ -105,12 +118,15 @@ static gpointer firing_main(gpointer data) {
   const LcipCall call = {.inputs = &in, .outputs = &out};
   g_autoptr(LcipTeam) team = lcip_team_new(firing->threads);
   lcip_sweep_expect(firing->sweep, firing->stream, firing->origin_ns);
+  if (firing->turn)
+    lcip_turn_take(firing->turn, NULL, NULL);
   lcip_sweep_arrive(firing->sweep, firing->stream, lcip_now_ns());
   g_assert_true(lcip_sweep_begin(firing->sweep, firing->stream, &call, team, NULL));
-  while (lcip_sweep_must_wait(firing->sweep, firing->stream))
-    lcip_sweep_await_companions(firing->sweep, firing->stream);
+  wait_for_companions(firing);
   lcip_sweep_run(firing->sweep, firing->stream, team, &firing->origin_ns);
   lcip_sweep_forget(firing->sweep, firing->stream);
+  if (firing->turn)
+    lcip_turn_give(firing->turn);
   return NULL;
 }
 
@@ -173,11 +189,13 @@ static void test_alone(void) {
 static void test_companions(void) {
   const guint n = 3;
   LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, n, n);
+  LcipTurn *turn = lcip_turn_new();
   Firing firings[3];
   pthread_t thread[3];
   reset();
   for (guint i = 0; i < n; i++) {
     firings[i] = firing_of(sweep, i, 1);
+    firings[i].turn = turn;
     lcip_sweep_expect(sweep, i, 1);
   }
   for (guint i = 0; i < n; i++)
@@ -188,23 +206,31 @@ static void test_companions(void) {
   }
   g_assert_cmpuint(lcip_sweep_n_shared(sweep), ==, N_PARTS);
   g_assert_cmpuint(atomic_load(&most_jobs), ==, n);
+  lcip_turn_free(turn);
   lcip_sweep_free(sweep);
 }
 
 /* A companion whose firing ends before the step is not waited for. */
 static void test_companion_fails(void) {
   LcipSweep *sweep = lcip_sweep_new(&sweep_of_add, 2, 2);
+  LcipTurn *turn = lcip_turn_new();
   Firing firing = firing_of(sweep, 0, 1);
   pthread_t thread;
   reset();
+  firing.turn = turn;
   lcip_sweep_expect(sweep, 1, 1);
   pthread_create(&thread, NULL, firing_main, &firing);
-  g_usleep(20000);
+  while (lcip_turn_n_waiting(turn) == 0)
+    g_usleep(1000);
+  lcip_turn_take(turn, NULL, NULL);
   g_assert_cmpint(atomic_load(&most_jobs), ==, 0);
   lcip_sweep_forget(sweep, 1);
+  g_assert_cmpint(atomic_load(&most_jobs), ==, 0);
+  lcip_turn_give(turn);
   pthread_join(thread, NULL);
   check_firing(&firing);
   g_assert_cmpuint(lcip_sweep_n_shared(sweep), ==, 0);
+  lcip_turn_free(turn);
   lcip_sweep_free(sweep);
 }
 
@@ -222,7 +248,7 @@ static gpointer turn_main(gpointer data) {
   const Turner *turner = data;
   cpu_set_t before, after;
   g_assert_cmpint(pthread_getaffinity_np(pthread_self(), sizeof before, &before), ==, 0);
-  lcip_turn_take(turner->turn);
+  lcip_turn_take(turner->turn, NULL, NULL);
   g_assert_cmpuint(atomic_fetch_add(&n_having_turn, 1), ==, 0);
   g_assert_cmpuint(atomic_fetch_add(&n_turns, 1), ==, turner->index);
   g_assert_cmpint(pthread_getaffinity_np(pthread_self(), sizeof after, &after), ==, 0);
@@ -238,7 +264,7 @@ static void test_turns(void) {
   Turner turners[4];
   pthread_t threads[4];
   atomic_store(&n_turns, 0);
-  lcip_turn_take(turn);
+  lcip_turn_take(turn, NULL, NULL);
   for (guint i = 0; i < 4; i++) {
     turners[i] = (Turner){turn, i};
     pthread_create(&threads[i], NULL, turn_main, &turners[i]);
@@ -250,7 +276,7 @@ static void test_turns(void) {
   for (guint i = 0; i < 4; i++)
     pthread_join(threads[i], NULL);
   g_assert_cmpuint(atomic_load(&n_turns), ==, 4);
-  lcip_turn_take(turn); /* nobody has it */
+  lcip_turn_take(turn, NULL, NULL); /* nobody has it */
   lcip_turn_give(turn);
   lcip_turn_free(turn);
 }

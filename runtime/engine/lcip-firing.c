@@ -321,11 +321,23 @@ static void give_turn(LcipWorker *worker, const LcipSegment *segment, guint64 fr
   lcip_turn_give(worker->instance->companions->turn);
 }
 
-static void take_turn(LcipWorker *worker, guint64 frame) {
+/* A step of a stream for which it may have to wait. */
+typedef struct {
+  LcipSweep *sweep;
+  guint stream;
+} Meeting;
+
+static gboolean must_wait(gpointer data) {
+  const Meeting *meeting = data;
+  return lcip_sweep_must_wait(meeting->sweep, meeting->stream);
+}
+
+/* @meeting: NULL for none. */
+static void take_turn(LcipWorker *worker, guint64 frame, Meeting *meeting) {
   const LcipSpan turn = {.frame = frame, .step = -1};
   if (!worker->instance->companions)
     return;
-  lcip_turn_take(worker->instance->companions->turn);
+  lcip_turn_take(worker->instance->companions->turn, meeting ? must_wait : NULL, meeting);
   if (worker->recorder)
     lcip_worker_record(worker, LCIP_SPAN_TURN, lcip_now_ns(), &turn);
   set_state(worker, LCIP_SPAN_FIRING);
@@ -334,12 +346,12 @@ static void take_turn(LcipWorker *worker, guint64 frame) {
 static gboolean sweep_step(LcipWorker *worker, const LcipSegment *segment, LcipInstanceStep *step,
                            GError **error) {
   const guint stream = worker->instance->stream;
+  Meeting meeting = {step->sweep, stream};
   if (!lcip_sweep_begin(step->sweep, stream, &step->call, worker->team, error))
     return FALSE;
-  while (lcip_sweep_must_wait(step->sweep, stream)) {
+  if (must_wait(&meeting)) {
     give_turn(worker, segment, step->call.frame);
-    lcip_sweep_await_companions(step->sweep, stream);
-    take_turn(worker, step->call.frame);
+    take_turn(worker, step->call.frame, &meeting);
   }
   const gint64 began_ns = lcip_sweep_run(step->sweep, stream, worker->team, &worker->origin_ns);
   if (worker->instance->companions)
@@ -435,7 +447,7 @@ static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 fra
     return run_steps(worker, segment, frame, error);
   worker->origin_ns = lcip_now_ns();
   expect_sweeps(worker, segment, 0);
-  take_turn(worker, frame);
+  take_turn(worker, frame, NULL);
   const gboolean ok = run_steps(worker, segment, frame, error);
   forget_sweeps(worker, segment);
   give_turn(worker, segment, frame);

@@ -31,13 +31,12 @@ gint64 lcip_sweep_arrive(LcipSweep *sweep, guint stream, gint64 now_ns);
 /** lcip_sweep_wait: after arriving; parks until @until_ns, or until another stream is at the step
  * or none is to be expected any more. */
 void lcip_sweep_wait(LcipSweep *sweep, guint stream, gint64 until_ns);
-/* The firing @call of the step: begin, perhaps wait for companions, run. */
+/* The firing @call of the step: begin, wait for companions, run. */
 gboolean lcip_sweep_begin(LcipSweep *sweep, guint stream, const LcipCall *call, LcipTeam *team,
                           GError **error);
-/** lcip_sweep_must_wait: a companion is on its way: it is to compute now, not @stream. */
+/** lcip_sweep_must_wait: a companion is on its way: it is to compute now, not @stream, until it has
+ * done the step for both or is found not to come. */
 gboolean lcip_sweep_must_wait(LcipSweep *sweep, guint stream);
-/** lcip_sweep_await_companions: until one has done the step for @stream, too, or none comes. */
-void lcip_sweep_await_companions(LcipSweep *sweep, guint stream);
 /** lcip_sweep_run: unless a companion has done it: with others or alone. Returns when the first
  * part began. @origin_ns: when @stream would have begun had it always been together with those that
  * it was here. */

@@ -25,7 +25,6 @@ typedef struct {
   guint in_vain, rest, next_rest; /* waits; firings without */
   guint n_left;                   /* parts that nobody has claimed for it */
   gboolean met;                   /* in this firing */
-  gboolean is_led;                /* by a companion */
   gint64 began_ns;                /* with the first part */
   gboolean parked;
   guint64 help_until;      /* the claim up to which its threads help others once it is done */
@@ -268,29 +267,11 @@ static gboolean companions_come(const LcipSweep *sweep, guint stream) {
   return FALSE;
 }
 
-static gboolean waits_for_companions(const LcipSweep *sweep, guint stream) {
-  return sweep->seats[stream].state == SEAT_READY && companions_come(sweep, stream);
-}
-
-static gboolean is_under_way(const Seat *seat) {
-  return seat->n_left > 0 || atomic_load(&seat->n_running) > 0;
-}
-
 gboolean lcip_sweep_must_wait(LcipSweep *sweep, guint stream) {
   pthread_mutex_lock(&sweep->mutex);
-  const gboolean must = waits_for_companions(sweep, stream);
+  const gboolean must = sweep->seats[stream].state == SEAT_READY && companions_come(sweep, stream);
   pthread_mutex_unlock(&sweep->mutex);
   return must;
-}
-
-void lcip_sweep_await_companions(LcipSweep *sweep, guint stream) {
-  Seat *seat = &sweep->seats[stream];
-  pthread_mutex_lock(&sweep->mutex);
-  seat->parked = TRUE;
-  while (waits_for_companions(sweep, stream) || (seat->is_led && is_under_way(seat)))
-    pthread_cond_wait(&sweep->changed, &sweep->mutex);
-  seat->parked = FALSE;
-  pthread_mutex_unlock(&sweep->mutex);
 }
 
 /* ---- a firing ---- */
@@ -309,17 +290,16 @@ static gboolean is_done_soon(Seat *seat) {
 static void wait_for_parts(LcipSweep *sweep, Seat *seat) {
   pthread_mutex_lock(&sweep->mutex);
   seat->parked = TRUE;
-  while (is_under_way(seat))
+  while (seat->n_left > 0 || atomic_load(&seat->n_running) > 0)
     pthread_cond_wait(&sweep->changed, &sweep->mutex);
   seat->parked = FALSE;
   pthread_mutex_unlock(&sweep->mutex);
 }
 
-static void take_seat(LcipSweep *sweep, Seat *seat, gboolean is_led) {
+static void take_seat(LcipSweep *sweep, Seat *seat) {
   seat->state = SEAT_HERE;
   seat->n_left = sweep->n_parts;
   seat->met = FALSE;
-  seat->is_led = is_led;
   seat->began_ns = lcip_now_ns();
 }
 
@@ -330,9 +310,9 @@ static gboolean take_seats(LcipSweep *sweep, guint stream) {
   const gboolean leads = seat->state == SEAT_READY;
   for (guint i = 0; leads && i < sweep->n_streams; i++)
     if (are_companions(sweep, i, stream) && sweep->seats[i].state == SEAT_READY)
-      take_seat(sweep, &sweep->seats[i], TRUE);
+      take_seat(sweep, &sweep->seats[i]);
   if (leads) {
-    take_seat(sweep, seat, FALSE);
+    take_seat(sweep, seat);
     pthread_cond_broadcast(&sweep->changed);
   }
   pthread_mutex_unlock(&sweep->mutex);
@@ -342,7 +322,6 @@ static gboolean take_seats(LcipSweep *sweep, guint stream) {
 static void leave_seat(LcipSweep *sweep, Seat *seat, gint64 *origin_ns) {
   pthread_mutex_lock(&sweep->mutex);
   seat->state = SEAT_AWAY;
-  seat->is_led = FALSE;
   if (seat->met)
     seat->in_vain = seat->rest = seat->next_rest = 0;
   *origin_ns = seat->origin_ns;

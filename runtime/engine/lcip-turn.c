@@ -3,13 +3,15 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 
 /* A thread that waits for its turn. @allowed: the processors that it may run on, where it @moved to
- * one of them. On its stack. */
+ * one of them. On its stack, until @has_turn is posted. */
 typedef struct {
   pthread_t thread;
-  pthread_cond_t woken;
-  gboolean has_turn;
+  sem_t has_turn;
+  LcipTurnFunc must_wait; /* NULL: never */
+  gpointer data;
 #ifdef __linux__
   gboolean moved;
   cpu_set_t allowed;
@@ -63,34 +65,49 @@ static void unbind(const Waiter *waiter) {
 }
 #endif
 
-static void wait_for_turn(LcipTurn *turn) {
-  Waiter waiter = {.thread = pthread_self()};
-  pthread_cond_init(&waiter.woken, NULL);
-  g_queue_push_tail(&turn->waiters, &waiter);
-  while (!waiter.has_turn)
-    pthread_cond_wait(&waiter.woken, &turn->mutex);
-  pthread_cond_destroy(&waiter.woken);
+static gboolean is_ready(const Waiter *waiter) {
+  return !waiter->must_wait || !waiter->must_wait(waiter->data);
+}
+
+void lcip_turn_take(LcipTurn *turn, LcipTurnFunc must_wait, gpointer data) {
+  Waiter waiter = {.thread = pthread_self(), .must_wait = must_wait, .data = data};
+  pthread_mutex_lock(&turn->mutex);
+  const gboolean waits = turn->taken || !is_ready(&waiter);
+  if (waits) {
+    sem_init(&waiter.has_turn, 0, 0);
+    g_queue_push_tail(&turn->waiters, &waiter);
+  } else {
+    turn->taken = TRUE;
+  }
+  pthread_mutex_unlock(&turn->mutex);
+  if (!waits)
+    return;
+  while (sem_wait(&waiter.has_turn) != 0)
+    continue; /* a signal */
+  sem_destroy(&waiter.has_turn);
   unbind(&waiter);
 }
 
-void lcip_turn_take(LcipTurn *turn) {
-  pthread_mutex_lock(&turn->mutex);
-  if (turn->taken)
-    wait_for_turn(turn);
-  turn->taken = TRUE;
-  pthread_mutex_unlock(&turn->mutex);
+static Waiter *first_ready(LcipTurn *turn) {
+  for (GList *at = turn->waiters.head; at; at = at->next)
+    if (is_ready(at->data)) {
+      Waiter *waiter = at->data;
+      g_queue_delete_link(&turn->waiters, at);
+      return waiter;
+    }
+  return NULL;
 }
 
+/* Who is woken needs no lock any more: it would often find it taken. */
 void lcip_turn_give(LcipTurn *turn) {
   pthread_mutex_lock(&turn->mutex);
-  Waiter *next = g_queue_pop_head(&turn->waiters);
+  Waiter *next = first_ready(turn);
   turn->taken = next != NULL;
-  if (next) {
-    bring_here(next);
-    next->has_turn = TRUE;
-    pthread_cond_signal(&next->woken);
-  }
   pthread_mutex_unlock(&turn->mutex);
+  if (!next)
+    return;
+  bring_here(next);
+  sem_post(&next->has_turn);
 }
 
 guint lcip_turn_n_waiting(LcipTurn *turn) {
