@@ -272,6 +272,7 @@ static void end_run(LcipRun *run) {
 gpointer lcip_run_sink_main(gpointer data) {
   Sink sink = {.run = data,
                .tokens = g_ptr_array_new_with_free_func((GDestroyNotify)lcip_token_unref)};
+  lcip_thread_be_brief();
   while (next_frame(&sink))
     ;
   g_ptr_array_unref(sink.tokens);

@@ -232,6 +232,7 @@ static gboolean next_frame(Source *source) {
 
 gpointer lcip_run_source_main(gpointer data) {
   Source source = {.run = data};
+  lcip_thread_be_brief();
   take_over(&source);
   while (next_frame(&source))
     ;
