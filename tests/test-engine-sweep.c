@@ -80,6 +80,14 @@ static gboolean run_swept(const LcipCall *call, LcipTeam *team, GError **error) 
   return FALSE;
 }
 
+/* As in a network the steps before take longer than a companion needs to begin with its frame. */
+static gboolean run_before(const LcipCall *call, LcipTeam *team, GError **error) {
+  g_usleep(10 * (gulong)atomic_load(&part_us));
+  return kernel_busy.run(call, team, error);
+}
+
+static const LcipKernel kernel_before = {.name = "test-before", .run = run_before};
+
 static const LcipKernel kernel_swept = {
     .name = "test-swept", .run = run_swept, .sweep = &sweep_of_add};
 
@@ -379,7 +387,7 @@ static TestPlan *swept_plan(LcipTensor *weights) {
   LcipPlanTensor *constant = &g_array_index(test->plan.tensors, LcipPlanTensor, w);
   constant->spec = *lcip_tensor_get_spec(weights);
   constant->constant = weights;
-  add_kernel(test, segment, &kernel_busy, in, -1, t[0]);
+  add_kernel(test, segment, &kernel_before, in, -1, t[0]);
   add_kernel(test, segment, &kernel_add_one, t[0], -1, t[1]);
   add_kernel(test, segment, &kernel_swept, t[1], w, t[2]);
   add_kernel(test, segment, &kernel_failing, t[2], -1, t[3]);

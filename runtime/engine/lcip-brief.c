@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Linux lets who asks for a shorter time slice than another thread's interrupt that thread. This is
+ * the shortest that it takes. */
 #define SLICE_NS 100000
 
 /* As sched_setattr(2) has it; older C libraries do not. */

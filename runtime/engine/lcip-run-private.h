@@ -137,10 +137,14 @@ LcipGroup *lcip_group_new(LcipRun *run, LcipPlan *plan, guint64 epoch, GError **
 void lcip_group_free(LcipGroup *group);
 
 /* ---- lcip-run-source.c, lcip-run-sink.c: thread functions ---- */
-/** lcip_thread_be_brief: the calling thread works for moments only, and others have nothing to do
- * before it has: the system is to let it run at once, also where all processors are in use. */
-void lcip_thread_be_brief(void);
 gpointer lcip_run_source_main(gpointer run);
 gpointer lcip_run_sink_main(gpointer run);
+
+/* ---- lcip-brief.c ---- */
+/** lcip_thread_be_brief: the calling thread works for moments only, and others have nothing to do
+ * before it has: the system is to let it run at once, also where all processors are in use. Asked
+ * of Linux from 6.12 on, which else lets it wait for a time slice; others do so by themselves, or
+ * cannot. */
+void lcip_thread_be_brief(void);
 
 G_END_DECLS
