@@ -132,9 +132,9 @@ typedef struct {
 } Span;
 
 /* Adds to dot products of @n_a rows of A with @n_b rows of B from @j on, of a unit's at @b, lanes
- * apart. Towards their ends the rows after these are fetched. A row of A or two leave the memory
- * all the time: it gives most when what is fetched goes into the L2 cache. Where the
- * next span is fetched, it is its @half, 0 or 1, as evenly as possible; -1 where not. */
+ * apart. @half of the next span is fetched meanwhile, 0 or 1; or, with -1, what follows of the same
+ * rows, and towards their ends of the rows after these. A row of A or two leave the memory all the
+ * time: it gives most when that goes into the L2 cache. */
 LCIP_INLINE void dot_rows(const Row *a, const int n_a, const float *b, int j, const int n_b,
                           const Span *span, const int half, vf (*sums)[LCIP_LANES]) {
   const gsize k = a->job->gemm.k;
@@ -203,27 +203,28 @@ static void dot_span(const Row *rows, guint n_rows, const float *b, int n, const
     dot_unit(rows + i, 1, b, n, MOST_COLUMNS, span, -1, sums + i);
 }
 
-/* Equal spans of whole vectors. Rows that are read once, of one to four rows of A, are not cut. */
-static gsize span_elems(const LcipGemm *gemm, guint n_rows) {
-  const gsize n = n_rows < 2 * MOST_DOTS ? 1 : (gemm->k + SPAN_ELEMS - 1) / SPAN_ELEMS;
-  const gsize vectors = (gemm->k + n * LCIP_LANES - 1) / (n * LCIP_LANES);
-  return vectors * LCIP_LANES;
+/* Of equal spans, the last of which may be shorter. */
+static gsize span_elems(gsize k) {
+  const gsize n = (k + SPAN_ELEMS - 1) / SPAN_ELEMS;
+  return (k + n * LCIP_LANES - 1) / (n * LCIP_LANES) * LCIP_LANES;
 }
 
-/* Columns [j, j + n), n <= LANES. Several groups of rows of A read B a span at a time, which stays
- * in the L2 cache, and fetch the next together, which is the next unit's after the last. */
+/* Columns [j, j + n), n <= LANES. Where several groups of rows of A read B, they read a span at a
+ * time, which stays in the L2 cache, and fetch the next together: after the last one the next
+ * unit's. */
 static void run_dots(const Row *rows, guint n_rows, gsize j, int n) {
   const LcipGemm *gemm = &rows->job->gemm;
-  const gsize size = span_elems(gemm, n_rows);
+  const gboolean again = n_rows >= 2 * MOST_DOTS;
+  const gboolean more = j + 2 * LCIP_LANES <= gemm->n;
+  const gsize size = again ? span_elems(gemm->k) : gemm->k;
   const float *b = rows->job->b + j * gemm->k;
-  const gboolean is_last = j + 2 * LCIP_LANES > gemm->n;
   vf sums[MAX_ROWS][LCIP_LANES];
   memset(sums, 0, n_rows * sizeof sums[0]);
   for (gsize p = 0; p < gemm->k; p += size) {
     Span span = {p, MIN(p + size, gemm->k), NULL};
-    if (n_rows >= 2 * MOST_DOTS && p + size < gemm->k)
+    if (again && span.end < gemm->k)
       span.next = b + size;
-    else if (n_rows >= 2 * MOST_DOTS && !is_last)
+    else if (again && more)
       span.next = b + LCIP_LANES * gemm->k - p;
     dot_span(rows, n_rows, b, n, &span, sums);
   }

@@ -142,9 +142,9 @@ gpointer lcip_run_sink_main(gpointer run);
 
 /* ---- lcip-brief.c ---- */
 /** lcip_thread_be_brief: the calling thread works for moments only, and others have nothing to do
- * before it has: the system is to let it run at once, also where all processors are in use. Asked
- * of Linux from 6.12 on, which else lets it wait for a time slice; others do so by themselves, or
- * cannot. */
+ * before it has: the system is to let it run at once, also where all processors are in use. Threads
+ * that it makes inherit that. A hint: where the system does not know it (Linux before 6.12) nothing
+ * changes. */
 void lcip_thread_be_brief(void);
 
 G_END_DECLS
