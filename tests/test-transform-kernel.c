@@ -73,6 +73,32 @@ static void test_winograd_tiles(void) {
   check_tile(128, 28, TRUE, "conv-winograd7-blocked-", 2);
 }
 
+static LcipTensor *zeros(LcipShape shape) {
+  const LcipTensorSpec spec = lcip_tensor_spec(LCIP_TYPE_F32, shape);
+  return lcip_tensor_new(&spec);
+}
+
+/* A convolution before a Gemm whose weights are @rows x 0.4 MB, for two streams. */
+static void check_beside(gint64 rows, const char *kernel) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 512, 14, 14));
+  const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 512, 512, "1 1 1 1");
+  const int gemm = add(graph, "Gemm", "gemm", 2, add(graph, "Flatten", "flat", 1, conv));
+  set(graph, gemm, "transB", LCIP_ATTR_INT, "1");
+  constant(graph, gemm, 1, zeros(lcip_shape(2, rows, 512 * 14 * 14)));
+  finish(graph, gemm);
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){.streams = 2, .sketch = TRUE});
+  const LcipKernel *found = lcip_plan_step(plan, (guint)actor_of(plan, "conv")->step)->kernel;
+  if ((found->needs & LCIP_CPU_AVX512) && !g_str_has_prefix(found->name, kernel))
+    g_error("expected %s beside %" G_GINT64_FORMAT " rows, found %s", kernel, rows, found->name);
+}
+
+/* Streams that read much do so for several frames at once; then it pays to have fewer products of
+ * larger weights. */
+static void test_frames_together(void) {
+  check_beside(100, "conv-winograd5-blocked-");
+  check_beside(450, "conv-winograd7x5-blocked-");
+}
+
 static gsize prepared_bytes(const LcipPlan *plan, const char *actor) {
   const LcipPlanWork *work = g_ptr_array_index(plan->works, actor_of(plan, actor)->step);
   return lcip_blob_bytes(work->blob);
@@ -203,6 +229,7 @@ static void test_width(void) {
 void add_kernel_tests(void) {
   g_test_add_func("/transform/winograd-windows", test_winograd_windows);
   g_test_add_func("/transform/winograd-tiles", test_winograd_tiles);
+  g_test_add_func("/transform/frames-together", test_frames_together);
   g_test_add_func("/transform/budget", test_budget);
   g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/unaligned-weights", test_unaligned_weights);

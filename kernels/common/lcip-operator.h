@@ -177,6 +177,8 @@ typedef struct {
 /** LcipStep: an anchor operator with the tensors around it and its epilogues. Inputs of epilogues
  * follow those of the anchor. An absent optional input has type LCIP_TYPE_NONE.
  * @constants: per input the constant, or NULL when it is computed.
+ * @n_together: for estimates: of so many frames a stream does the step at once where the kernel
+ * sweeps; 0 is 1.
  * All borrowed. */
 struct _LcipStep {
   const LcipOperator *op;
@@ -189,6 +191,7 @@ struct _LcipStep {
   LcipTensorSpec *outputs;
   guint n_epilogues;
   LcipEpilogue epilogues[LCIP_MAX_EPILOGUES];
+  guint n_together;
 };
 
 /** lcip_step_has_input: input @i of the anchor exists and is not absent. Side inputs of epilogues,

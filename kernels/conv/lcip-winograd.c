@@ -22,6 +22,8 @@ static const double PAIR_COST = 3;
 static const double CHUNK_COST = 2000;
 /* Bytes that come meanwhile: weights from memory; what lies in a cache that all cores share. */
 static const double MEMORY_BYTES_PER_COST = 6, SHARED_BYTES_PER_COST = 15;
+/* Frames together run beside so many streams, or more. */
+static const double STREAMS = 2;
 /* Share of the shorter that computing and reading do not overlap. */
 static const double NO_OVERLAP = 0.3;
 
@@ -184,13 +186,22 @@ static double overlapped(double compute, double read) {
   return MAX(compute, read) + NO_OVERLAP * MIN(compute, read);
 }
 
-/* In stages all transformed values are written and read; fused, each chunk of tiles but the first
- * reads the weights again. */
-static double winograd_cost(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+/* All transformed values are written and read. Weights are read once for @n_together frames, while
+ * other streams use the memory, and few tiles are multiplied in pairs of frames then. */
+static double staged_cost(const LcipWinograd *p, const LcipWinogradIsa *isa, double bytes,
+                          guint n_together) {
+  const gint64 at_once = n_together > 1 && lcip_winograd_pairs(p, isa) ? 2 : 1;
+  const double compute = chunk_cost(p, isa, at_once * p->tiles, p->groups) / (double)at_once;
+  const double read = bytes / MEMORY_BYTES_PER_COST / MAX(1, n_together / STREAMS);
+  return overlapped(compute, read) +
+         8.0 * (double)lcip_winograd_stage_elems(p, isa) / SHARED_BYTES_PER_COST;
+}
+
+/* Fused, each chunk of tiles but the first reads the weights again. */
+static double winograd_cost(const LcipWinograd *p, const LcipWinogradIsa *isa, guint n_together) {
   const double bytes = 4.0 * (double)(p->freqs * p->c * p->oc);
   if (lcip_winograd_staged(p, isa))
-    return overlapped(chunk_cost(p, isa, p->tiles, p->groups), bytes / MEMORY_BYTES_PER_COST) +
-           8.0 * (double)lcip_winograd_stage_elems(p, isa) / SHARED_BYTES_PER_COST;
+    return staged_cost(p, isa, bytes, bytes < LCIP_WINOGRAD_SWEPT_BYTES ? 1 : n_together);
   const LcipWinogradSplit split = lcip_winograd_split(p, isa, 1);
   const double chunks = (double)(split.tile_chunks * split.group_chunks);
   const double read = bytes / MEMORY_BYTES_PER_COST +
@@ -207,11 +218,12 @@ static double direct_cost(const LcipWinograd *p, const LcipStep *step, const Lci
 }
 
 double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa,
-                              LcipWinogradTile tile) {
+                              LcipWinogradTile tile, gboolean sweeps) {
   LcipWinograd p;
   if (!lcip_winograd_init(&p, step, &step->inputs[0].shape, isa, tile, NULL))
     return G_MAXDOUBLE;
-  return winograd_cost(&p, isa) / pow(LEAST_GAIN, MAX(side_rows(tile), side_cols(tile)) / 2.0 - 1);
+  return winograd_cost(&p, isa, sweeps ? step->n_together : 1) /
+         pow(LEAST_GAIN, MAX(side_rows(tile), side_cols(tile)) / 2.0 - 1);
 }
 
 double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa *isa) {
@@ -279,4 +291,8 @@ gboolean lcip_winograd_staged(const LcipWinograd *p, const LcipWinogradIsa *isa)
   const double chunks = (double)divide_up(p->tiles, p->max_tiles);
   return weights > SHARED_CACHE_ELEMS ||
          read_cost(weights) + 2 * read_cost(values) < chunks * read_cost(weights);
+}
+
+gboolean lcip_winograd_pairs(const LcipWinograd *p, const LcipWinogradIsa *isa) {
+  return 2 * p->tiles <= isa->rows;
 }

@@ -50,11 +50,16 @@ gboolean lcip_winograd_init(LcipWinograd *winograd, const LcipStep *step, const 
 /** lcip_winograd_fits: @tile's window, stride 1, dilation 1, one group; or stride 2 or 4, few
  * channels and a window that becomes @tile's. Else FALSE with @reason. */
 gboolean lcip_winograd_fits(const LcipStep *step, LcipWinogradTile tile, const char **reason);
+/* Weights from which on firings sweep over them together; with less, frames that wait for each
+ * other lose more than reading once gains. */
+#define LCIP_WINOGRAD_SWEPT_BYTES (32 << 20)
+
 /** lcip_winograd_estimate: for an LcipKernel's estimate(), the planned shapes of @step, that fits.
+ * @sweeps: the kernel has an LcipKernelSweep.
  * lcip_winograd_direct_estimate: of direct convolution with the same windows; 0 for steps that no
  * Winograd convolution fits. */
 double lcip_winograd_estimate(const LcipStep *step, const LcipWinogradIsa *isa,
-                              LcipWinogradTile tile);
+                              LcipWinogradTile tile, gboolean sweeps);
 double lcip_winograd_direct_estimate(const LcipStep *step, const LcipWinogradIsa *isa);
 /** lcip_winograd_split: the split for @workers; results do not depend on it. */
 LcipWinogradSplit lcip_winograd_split(const LcipWinograd *winograd, const LcipWinogradIsa *isa,
@@ -67,6 +72,9 @@ LcipWinogradSplit lcip_winograd_split(const LcipWinograd *winograd, const LcipWi
  * shape? Then the scratch, for all workers together, has lcip_winograd_stage_elems(), products of
  * all vectors for a frequency being lcip_winograd_stage_stride() apart. */
 gboolean lcip_winograd_staged(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
+/** lcip_winograd_pairs: of several convolutions in stages with the same weights, should two be
+ * multiplied at once? Where one has few tiles, its weights are loaded for few products. */
+gboolean lcip_winograd_pairs(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_stage_elems(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_stage_stride(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_input_stride(const LcipWinograd *winograd, const LcipWinogradIsa *isa);

@@ -197,12 +197,6 @@ static gboolean is_swept(const LcipPlan *plan, guint step) {
          (!sweep->supports || sweep->supports(&work->step));
 }
 
-/* From so many bytes of weights on that streams read together, a stream reads them for MANY_FRAMES
- * at once. Measured with two streams, for two frames and for four: VGG-16 (861 MB) gains 5 and 9 %,
- * AlexNet (235 MB) 2 and 20 %; networks with a few MB lose. */
-#define MANY_FRAMES 4
-#define TOGETHER_BYTES ((gsize)192 << 20)
-
 static gboolean is_work(const LcipPlan *plan, guint segment) {
   return SEGMENT(plan, segment)->kind == LCIP_SEGMENT_WORK;
 }
@@ -237,7 +231,7 @@ static guint frames_together(const LcipRun *run, const LcipPlan *plan) {
     return 1;
   if (run->frames_together)
     return run->frames_together;
-  return run->n_streams > 1 && bytes >= TOGETHER_BYTES ? MANY_FRAMES : 1;
+  return run->n_streams > 1 && bytes >= LCIP_TOGETHER_BYTES ? LCIP_FRAMES_TOGETHER : 1;
 }
 
 static void make_sweeps(LcipGroup *group) {

@@ -55,6 +55,9 @@ LcipPlacement *lcip_placement_new(LcipIr *ir, const char *const *families, LcipN
 /** lcip_placement_keep_budget: marks the nodes whose Winograd weights are beyond @budget_bytes in
  * all, so that another placement of the same graph takes other kernels for them; how many. */
 guint lcip_placement_keep_budget(const LcipPlacement *placement, gsize budget_bytes);
+/** lcip_placement_frames_together: for how many frames each of @streams does those steps at once
+ * that read much, so that the estimates of another placement of the same graph know it. */
+guint lcip_placement_frames_together(const LcipPlacement *placement, guint streams);
 void lcip_placement_free(LcipPlacement *placement);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LcipPlacement, lcip_placement_free)
 LcipPlacedNode *lcip_placement_node(const LcipPlacement *placement, int node);

@@ -269,6 +269,14 @@ static guint *lane_threads(const LcipPlan *plan) {
   return threads;
 }
 
+/* Now that the graph holds what the first placement has shown. */
+static void place_again(LcipPlacement **placement) {
+  LcipPlacement *p = *placement;
+  *placement =
+      lcip_placement_new(p->ir, p->families, p->numerics, p->calibration, p->threads, p->problems);
+  lcip_placement_free(p);
+}
+
 static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *options,
                         GPtrArray *problems, GCancellable *cancellable, GError **error) {
   const guint before = problems->len;
@@ -297,11 +305,12 @@ static gboolean compile(LcipPlan *plan, LcipIr *ir, const LcipPlanOptions *optio
       lcip_placement_new(ir, options->families, numerics, calibration, threads, problems);
   if (fail_with_problems(problems, before, error))
     return FALSE;
+  ir->n_together = lcip_placement_frames_together(placement, options->streams);
+  if (ir->n_together > 1)
+    place_again(&placement);
   const gsize budget = options->winograd_budget_bytes;
-  if (lcip_placement_keep_budget(placement, budget ? budget : LCIP_WINOGRAD_BUDGET) > 0) {
-    lcip_placement_free(placement);
-    placement = lcip_placement_new(ir, options->families, numerics, calibration, threads, problems);
-  }
+  if (lcip_placement_keep_budget(placement, budget ? budget : LCIP_WINOGRAD_BUDGET) > 0)
+    place_again(&placement);
   plan->cpu = ir->cpu;
   for (guint i = 0; i < plan->actors->len; i++)
     settle_actor(plan, ir, (int)i);

@@ -348,7 +348,8 @@ void lcip_ir_step(const LcipIr *ir, const LcipIrNode *node, LcipStep *step, Lcip
                      .constants = constants,
                      .n_outputs = node->outputs->len,
                      .outputs = outputs,
-                     .n_epilogues = node->n_epilogues};
+                     .n_epilogues = node->n_epilogues,
+                     .n_together = ir->n_together};
   for (guint i = 0; i < node->n_epilogues; i++)
     step->epilogues[i] = node->epilogues[i];
   for (guint i = 0; i < node->inputs->len; i++) {

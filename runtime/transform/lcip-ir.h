@@ -48,7 +48,7 @@ typedef struct {
 
 /** LcipIr: @states, @actor_node: per actor of the graph. @keep: ids whose outputs must stay.
  * @cpu: what kernels may need unless an actor is pinned to them; all that the processor has until
- * the planner takes some away, and then @cpu_reason says why. */
+ * the planner takes some away, and then @cpu_reason says why. @n_together: of all steps. */
 typedef struct {
   LcipGraph *graph;
   const LcipAnalysis *analysis;
@@ -62,6 +62,7 @@ typedef struct {
   int *actor_first_value; /* value of output 0; the others follow */
   LcipCpuFeatures cpu;
   char *cpu_reason;
+  guint n_together;
 } LcipIr;
 
 LcipIr *lcip_ir_new(LcipGraph *graph, const LcipAnalysis *analysis, const LcipMapping *mapping,
