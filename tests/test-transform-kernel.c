@@ -78,8 +78,14 @@ static LcipTensor *zeros(LcipShape shape) {
   return lcip_tensor_new(&spec);
 }
 
+static void check_kernel(const LcipPlan *plan, const char *actor, const char *expected) {
+  const LcipKernel *found = lcip_plan_step(plan, (guint)actor_of(plan, actor)->step)->kernel;
+  if (!g_str_has_prefix(found->name, expected))
+    g_error("%s: expected %s, found %s", actor, expected, found->name);
+}
+
 /* A convolution before a Gemm whose weights are @rows x 0.4 MB, for two streams. */
-static void check_beside(gint64 rows, const char *kernel) {
+static void check_beside(gint64 rows, const char *conv_kernel, const char *gemm_kernel) {
   g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 512, 14, 14));
   const int conv = add_conv(graph, "conv", LCIP_NO_ACTOR, 512, 512, "1 1 1 1");
   const int gemm = add(graph, "Gemm", "gemm", 2, add(graph, "Flatten", "flat", 1, conv));
@@ -87,16 +93,16 @@ static void check_beside(gint64 rows, const char *kernel) {
   constant(graph, gemm, 1, zeros(lcip_shape(2, rows, 512 * 14 * 14)));
   finish(graph, gemm);
   g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){.streams = 2, .sketch = TRUE});
-  const LcipKernel *found = lcip_plan_step(plan, (guint)actor_of(plan, "conv")->step)->kernel;
-  if ((found->needs & LCIP_CPU_AVX512) && !g_str_has_prefix(found->name, kernel))
-    g_error("expected %s beside %" G_GINT64_FORMAT " rows, found %s", kernel, rows, found->name);
+  check_kernel(plan, "gemm", gemm_kernel);
+  if (lcip_plan_step(plan, (guint)actor_of(plan, "conv")->step)->kernel->needs & LCIP_CPU_AVX512)
+    check_kernel(plan, "conv", conv_kernel);
 }
 
 /* Streams that read much do so for several frames at once; then it pays to have fewer products of
- * larger weights. */
+ * larger weights, and weights in the order in which they are multiplied. */
 static void test_frames_together(void) {
-  check_beside(100, "conv-winograd5-blocked-");
-  check_beside(450, "conv-winograd7x5-blocked-");
+  check_beside(100, "conv-winograd5-blocked-", "gemm-rows-");
+  check_beside(450, "conv-winograd7x5-blocked-", "gemm-packed-");
 }
 
 static gsize prepared_bytes(const LcipPlan *plan, const char *actor) {

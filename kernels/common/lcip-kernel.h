@@ -97,7 +97,7 @@ typedef struct {
  * @prepared_inputs: bit i set: the anchor's input i lives in the blob alone; its view's data is
  *   NULL. Side inputs of epilogues never do.
  * @any_address: bit i set: the anchor's constant input i is read where the file has it, at any
- *   address, so that it is not copied to be aligned. CPU kernels.
+ *   address, by prepare() too, so that it is not copied to be aligned. CPU kernels.
  * @run: CPU kernels. @enqueue: OpenCL kernels; puts its work on the in-order queue, waits for none.
  *   Both take any data (a plan is warmed up on zeros), allocate nothing and fail with an error that
  * ends the run. Shapes in @step are planned, those in the call's views actual. Results must not

@@ -307,7 +307,7 @@ void lcip_runtime_trim_copies(LcipRuntime *runtime) {
 static gsize bytes_to_align(const LcipKernel *kernel, const LcipStep *step, guint i) {
   const LcipTensor *constant = step->constants ? step->constants[i] : NULL;
   if (!constant || i >= MIN(64, step->n_anchor_inputs) || !(kernel->prepared_inputs >> i & 1) ||
-      lcip_tensor_is_aligned(constant))
+      (kernel->any_address >> i & 1) || lcip_tensor_is_aligned(constant))
     return 0;
   return (lcip_tensor_get_bytes(constant) + LCIP_TENSOR_ALIGN - 1) / LCIP_TENSOR_ALIGN *
          LCIP_TENSOR_ALIGN;
