@@ -116,8 +116,7 @@ static gboolean must_wait(gpointer data) {
 static void wait_for_companions(Firing *firing) {
   if (!must_wait(firing))
     return;
-  lcip_turn_give(firing->turn);
-  lcip_turn_take(firing->turn, must_wait, firing);
+  lcip_turn_pass(firing->turn, must_wait, firing);
 }
 
 static gpointer firing_main(gpointer data) {
@@ -127,7 +126,7 @@ static gpointer firing_main(gpointer data) {
   g_autoptr(LcipTeam) team = lcip_team_new(firing->threads);
   lcip_sweep_expect(firing->sweep, firing->stream, firing->origin_ns);
   if (firing->turn)
-    lcip_turn_take(firing->turn, NULL, NULL);
+    lcip_turn_take(firing->turn);
   lcip_sweep_arrive(firing->sweep, firing->stream, lcip_now_ns());
   g_assert_true(lcip_sweep_begin(firing->sweep, firing->stream, &call, team, NULL));
   wait_for_companions(firing);
@@ -230,7 +229,7 @@ static void test_companion_fails(void) {
   pthread_create(&thread, NULL, firing_main, &firing);
   while (lcip_turn_n_waiting(turn) == 0)
     g_usleep(1000);
-  lcip_turn_take(turn, NULL, NULL);
+  lcip_turn_take(turn);
   g_assert_cmpint(atomic_load(&most_jobs), ==, 0);
   lcip_sweep_forget(sweep, 1);
   g_assert_cmpint(atomic_load(&most_jobs), ==, 0);
@@ -256,7 +255,7 @@ static gpointer turn_main(gpointer data) {
   const Turner *turner = data;
   cpu_set_t before, after;
   g_assert_cmpint(pthread_getaffinity_np(pthread_self(), sizeof before, &before), ==, 0);
-  lcip_turn_take(turner->turn, NULL, NULL);
+  lcip_turn_take(turner->turn);
   g_assert_cmpuint(atomic_fetch_add(&n_having_turn, 1), ==, 0);
   g_assert_cmpuint(atomic_fetch_add(&n_turns, 1), ==, turner->index);
   g_assert_cmpint(pthread_getaffinity_np(pthread_self(), sizeof after, &after), ==, 0);
@@ -272,7 +271,7 @@ static void test_turns(void) {
   Turner turners[4];
   pthread_t threads[4];
   atomic_store(&n_turns, 0);
-  lcip_turn_take(turn, NULL, NULL);
+  lcip_turn_take(turn);
   for (guint i = 0; i < 4; i++) {
     turners[i] = (Turner){turn, i};
     pthread_create(&threads[i], NULL, turn_main, &turners[i]);
@@ -284,8 +283,42 @@ static void test_turns(void) {
   for (guint i = 0; i < 4; i++)
     pthread_join(threads[i], NULL);
   g_assert_cmpuint(atomic_load(&n_turns), ==, 4);
-  lcip_turn_take(turn, NULL, NULL); /* nobody has it */
+  lcip_turn_take(turn); /* nobody has it */
   lcip_turn_give(turn);
+  lcip_turn_free(turn);
+}
+
+enum { N_PASSES = 2000 };
+
+/* Whoever passes has asked before the other can ask again: so the turns alternate. */
+static gpointer pass_main(gpointer data) {
+  const Turner *turner = data;
+  for (guint i = 0; i < N_PASSES; i++) {
+    g_assert_cmpuint(atomic_fetch_add(&n_turns, 1), ==, 2 * i + turner->index);
+    lcip_turn_pass(turner->turn, NULL, NULL);
+  }
+  lcip_turn_give(turner->turn);
+  return NULL;
+}
+
+static gpointer take_and_pass_main(gpointer data) {
+  const Turner *turner = data;
+  lcip_turn_take(turner->turn);
+  return pass_main(data);
+}
+
+static void test_pass_turns(void) {
+  LcipTurn *turn = lcip_turn_new();
+  Turner first = {turn, 0}, second = {turn, 1};
+  pthread_t thread;
+  atomic_store(&n_turns, 0);
+  lcip_turn_take(turn);
+  pthread_create(&thread, NULL, take_and_pass_main, &second);
+  while (lcip_turn_n_waiting(turn) == 0)
+    g_usleep(1000);
+  pass_main(&first);
+  pthread_join(thread, NULL);
+  g_assert_cmpuint(atomic_load(&n_turns), ==, 2 * N_PASSES);
   lcip_turn_free(turn);
 }
 
@@ -561,6 +594,7 @@ static void test_one_stream(void) {
 
 void add_sweep_tests(void) {
   g_test_add_func("/engine/sweep/turns", test_turns);
+  g_test_add_func("/engine/sweep/pass-turns", test_pass_turns);
   g_test_add_func("/engine/sweep/meet", test_meet);
   g_test_add_func("/engine/sweep/alone", test_alone);
   g_test_add_func("/engine/sweep/wait-when", test_wait_when);

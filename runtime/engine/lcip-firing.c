@@ -309,18 +309,6 @@ static void set_state(LcipWorker *worker, LcipSpanKind state) {
     lcip_recorder_set_state(worker->recorder, state, lcip_worker_frames_waiting(worker));
 }
 
-/* Has its turn until now, and from then on not until take_turn(): a firing that is interrupted is
- * two to the recorder. */
-static void give_turn(LcipWorker *worker, const LcipSegment *segment, guint64 frame) {
-  const LcipSpan firing = {.frame = frame, .step = segment->index};
-  if (!worker->instance->companions)
-    return;
-  if (worker->recorder)
-    lcip_worker_record(worker, LCIP_SPAN_FIRING, lcip_now_ns(), &firing);
-  set_state(worker, LCIP_SPAN_TURN);
-  lcip_turn_give(worker->instance->companions->turn);
-}
-
 /* A step of a stream for which it may have to wait. */
 typedef struct {
   LcipSweep *sweep;
@@ -332,15 +320,41 @@ static gboolean must_wait(gpointer data) {
   return lcip_sweep_must_wait(meeting->sweep, meeting->stream);
 }
 
-/* @meeting: NULL for none. */
-static void take_turn(LcipWorker *worker, guint64 frame, Meeting *meeting) {
+/* Has its turn until now, and from then on not until record_turn(): a firing that is interrupted is
+ * two to the recorder. */
+static void record_until_turn(LcipWorker *worker, const LcipSegment *segment, guint64 frame) {
+  const LcipSpan firing = {.frame = frame, .step = segment->index};
+  if (worker->recorder)
+    lcip_worker_record(worker, LCIP_SPAN_FIRING, lcip_now_ns(), &firing);
+  set_state(worker, LCIP_SPAN_TURN);
+}
+
+static void record_turn(LcipWorker *worker, guint64 frame) {
   const LcipSpan turn = {.frame = frame, .step = -1};
-  if (!worker->instance->companions)
-    return;
-  lcip_turn_take(worker->instance->companions->turn, meeting ? must_wait : NULL, meeting);
   if (worker->recorder)
     lcip_worker_record(worker, LCIP_SPAN_TURN, lcip_now_ns(), &turn);
   set_state(worker, LCIP_SPAN_FIRING);
+}
+
+static void take_turn(LcipWorker *worker, guint64 frame) {
+  if (!worker->instance->companions)
+    return;
+  lcip_turn_take(worker->instance->companions->turn);
+  record_turn(worker, frame);
+}
+
+static void give_turn(LcipWorker *worker, const LcipSegment *segment, guint64 frame) {
+  if (!worker->instance->companions)
+    return;
+  record_until_turn(worker, segment, frame);
+  lcip_turn_give(worker->instance->companions->turn);
+}
+
+static void pass_turn(LcipWorker *worker, const LcipSegment *segment, guint64 frame,
+                      Meeting *meeting) {
+  record_until_turn(worker, segment, frame);
+  lcip_turn_pass(worker->instance->companions->turn, must_wait, meeting);
+  record_turn(worker, frame);
 }
 
 static gboolean sweep_step(LcipWorker *worker, const LcipSegment *segment, LcipInstanceStep *step,
@@ -349,10 +363,8 @@ static gboolean sweep_step(LcipWorker *worker, const LcipSegment *segment, LcipI
   Meeting meeting = {step->sweep, stream};
   if (!lcip_sweep_begin(step->sweep, stream, &step->call, worker->team, error))
     return FALSE;
-  if (must_wait(&meeting)) {
-    give_turn(worker, segment, step->call.frame);
-    take_turn(worker, step->call.frame, &meeting);
-  }
+  if (must_wait(&meeting))
+    pass_turn(worker, segment, step->call.frame, &meeting);
   const gint64 began_ns = lcip_sweep_run(step->sweep, stream, worker->team, &worker->origin_ns);
   if (worker->instance->companions)
     worker->began_ns = began_ns;
@@ -447,7 +459,7 @@ static gboolean run_on_cpu(LcipWorker *worker, LcipSegment *segment, guint64 fra
     return run_steps(worker, segment, frame, error);
   worker->origin_ns = lcip_now_ns();
   expect_sweeps(worker, segment, 0);
-  take_turn(worker, frame, NULL);
+  take_turn(worker, frame);
   const gboolean ok = run_steps(worker, segment, frame, error);
   forget_sweeps(worker, segment);
   give_turn(worker, segment, frame);

@@ -69,45 +69,71 @@ static gboolean is_ready(const Waiter *waiter) {
   return !waiter->must_wait || !waiter->must_wait(waiter->data);
 }
 
-void lcip_turn_take(LcipTurn *turn, LcipTurnFunc must_wait, gpointer data) {
-  Waiter waiter = {.thread = pthread_self(), .must_wait = must_wait, .data = data};
-  pthread_mutex_lock(&turn->mutex);
-  const gboolean waits = turn->taken || !is_ready(&waiter);
-  if (waits) {
-    sem_init(&waiter.has_turn, 0, 0);
-    g_queue_push_tail(&turn->waiters, &waiter);
-  } else {
-    turn->taken = TRUE;
-  }
-  pthread_mutex_unlock(&turn->mutex);
-  if (!waits)
-    return;
-  while (sem_wait(&waiter.has_turn) != 0)
-    continue; /* a signal */
-  sem_destroy(&waiter.has_turn);
-  unbind(&waiter);
+static void join_locked(LcipTurn *turn, Waiter *waiter) {
+  sem_init(&waiter->has_turn, 0, 0);
+  g_queue_push_tail(&turn->waiters, waiter);
 }
 
-static Waiter *first_ready(LcipTurn *turn) {
-  for (GList *at = turn->waiters.head; at; at = at->next)
+static void await(Waiter *waiter) {
+  while (sem_wait(&waiter->has_turn) != 0)
+    continue; /* a signal */
+  sem_destroy(&waiter->has_turn);
+  unbind(waiter);
+}
+
+/* Whose turn is next: NULL for nobody's. */
+static Waiter *pass_locked(LcipTurn *turn) {
+  Waiter *next = NULL;
+  for (GList *at = turn->waiters.head; at && !next; at = at->next)
     if (is_ready(at->data)) {
-      Waiter *waiter = at->data;
+      next = at->data;
       g_queue_delete_link(&turn->waiters, at);
-      return waiter;
     }
-  return NULL;
+  turn->taken = next != NULL;
+  return next;
+}
+
+static void wake(Waiter *next) {
+  bring_here(next);
+  sem_post(&next->has_turn);
+}
+
+void lcip_turn_take(LcipTurn *turn) {
+  Waiter waiter = {.thread = pthread_self()};
+  pthread_mutex_lock(&turn->mutex);
+  const gboolean waits = turn->taken;
+  if (waits)
+    join_locked(turn, &waiter);
+  turn->taken = TRUE;
+  pthread_mutex_unlock(&turn->mutex);
+  if (waits)
+    await(&waiter);
+}
+
+/* Asks before it gives: on one processor with whom it wakes, it would often ask when all the others
+ * are through, and they would go on without it. */
+void lcip_turn_pass(LcipTurn *turn, LcipTurnFunc must_wait, gpointer data) {
+  Waiter waiter = {.thread = pthread_self(), .must_wait = must_wait, .data = data};
+  pthread_mutex_lock(&turn->mutex);
+  join_locked(turn, &waiter);
+  Waiter *next = pass_locked(turn);
+  pthread_mutex_unlock(&turn->mutex);
+  if (next == &waiter) {
+    sem_destroy(&waiter.has_turn);
+    return;
+  }
+  if (next)
+    wake(next);
+  await(&waiter);
 }
 
 /* Who is woken needs no lock any more: it would often find it taken. */
 void lcip_turn_give(LcipTurn *turn) {
   pthread_mutex_lock(&turn->mutex);
-  Waiter *next = first_ready(turn);
-  turn->taken = next != NULL;
+  Waiter *next = pass_locked(turn);
   pthread_mutex_unlock(&turn->mutex);
-  if (!next)
-    return;
-  bring_here(next);
-  sem_post(&next->has_turn);
+  if (next)
+    wake(next);
 }
 
 guint lcip_turn_n_waiting(LcipTurn *turn) {
