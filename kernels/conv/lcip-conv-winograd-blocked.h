@@ -609,20 +609,16 @@ static void multiply_two(const gconstpointer *convs, gint64 group, gint64 freq, 
                          gint64 share, gint64 n_shares) {
   const Conv *first = convs[0];
   const LcipWinograd *p = &first->plan;
-  const gint64 parts = divide_up(2 * p->tiles, ROWS);
-  Micro m = micro_of(first, group, freq, parts, next, share, n_shares);
-  for (gint64 part = 0; part < parts; part++, m.next += m.next_step * (gsize)m.c) {
-    const gint64 begin = p->tiles * part / parts, end = p->tiles * (part + 1) / parts;
-    for (guint i = 0; i < 2; i++) {
-      const Conv *conv = convs[i];
-      const Chunk chunk = stage_group(conv, group, freq);
-      m.x[i] = chunk.inputs + (gsize)freq * conv->input_stride + begin * LCIP_BLOCK;
-      m.out[i] = chunk.products + (gsize)freq * conv->product_stride + begin * LCIP_LANES;
-      if (chunk.next_freq)
-        fetch_inputs(conv, &chunk, group * parts + part, p->groups * parts);
-    }
-    micros_two[end - begin - 1](&m);
+  Micro m = micro_of(first, group, freq, 1, next, share, n_shares);
+  for (guint i = 0; i < 2; i++) {
+    const Conv *conv = convs[i];
+    const Chunk chunk = stage_group(conv, group, freq);
+    m.x[i] = chunk.inputs + (gsize)freq * conv->input_stride;
+    m.out[i] = chunk.products + (gsize)freq * conv->product_stride;
+    if (chunk.next_freq)
+      fetch_inputs(conv, &chunk, group, p->groups);
   }
+  micros_two[p->tiles - 1](&m);
 }
 
 /* One frequency, for all images of @n convolutions with the same weights. */

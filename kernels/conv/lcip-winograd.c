@@ -294,5 +294,5 @@ gboolean lcip_winograd_staged(const LcipWinograd *p, const LcipWinogradIsa *isa)
 }
 
 gboolean lcip_winograd_pairs(const LcipWinograd *p, const LcipWinogradIsa *isa) {
-  return divide_up(2 * p->tiles, isa->rows) < 2 * divide_up(p->tiles, isa->rows);
+  return 2 * p->tiles <= isa->rows;
 }

@@ -73,7 +73,7 @@ LcipWinogradSplit lcip_winograd_split(const LcipWinograd *winograd, const LcipWi
  * all vectors for a frequency being lcip_winograd_stage_stride() apart. */
 gboolean lcip_winograd_staged(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 /** lcip_winograd_pairs: of several convolutions in stages with the same weights, should two be
- * multiplied at once? Where that makes fewer parts, weights are loaded for more products. */
+ * multiplied at once? Where one has few tiles, its weights are loaded for few products. */
 gboolean lcip_winograd_pairs(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_stage_elems(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
 gsize lcip_winograd_stage_stride(const LcipWinograd *winograd, const LcipWinogradIsa *isa);
