@@ -129,6 +129,19 @@ static void test_budget(void) {
   g_assert_cmpuint(lcip_plan_lane(less, 0)->weight_bytes, <, lcip_plan_lane(plan, 0)->weight_bytes);
 }
 
+/* With a little less than all, the one that gains less for a byte has smaller tiles. */
+static void test_budget_smaller(void) {
+  g_autoptr(LcipGraph) graph = new_graph(lcip_shape(4, 1, 64, 48, 48));
+  finish(graph, add_conv(graph, "conv", LCIP_NO_ACTOR, 64, 64, "1 1 1 1"));
+  g_autoptr(LcipPlan) plan = compile(graph, &(LcipPlanOptions){0});
+  const gsize bytes = prepared_bytes(plan, "conv");
+  g_autoptr(LcipPlan) less = compile(graph, &(LcipPlanOptions){.winograd_budget_bytes = bytes - 1});
+  const LcipPlanStep *step = lcip_plan_step(less, (guint)actor_of(less, "conv")->step);
+  g_assert_cmpint(step->kernel->numerics, ==, LCIP_NUMERICS_WINOGRAD);
+  g_assert_nonnull(strstr(step->reason, "budget"));
+  g_assert_cmpuint(prepared_bytes(less, "conv"), <, bytes);
+}
+
 /* ---- weights as a file has them ---- */
 
 static LcipTensor *unaligned_copy(const LcipTensor *tensor) {
@@ -237,6 +250,7 @@ void add_kernel_tests(void) {
   g_test_add_func("/transform/winograd-tiles", test_winograd_tiles);
   g_test_add_func("/transform/frames-together", test_frames_together);
   g_test_add_func("/transform/budget", test_budget);
+  g_test_add_func("/transform/budget-smaller", test_budget_smaller);
   g_test_add_func("/transform/direct", test_direct);
   g_test_add_func("/transform/unaligned-weights", test_unaligned_weights);
   g_test_add_func("/transform/width", test_width);

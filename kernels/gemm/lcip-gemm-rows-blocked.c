@@ -33,6 +33,7 @@ enum {
   QUAD_COLUMNS = 2,
 #endif
 };
+
 LCIP_INLINE float sum_lanes(vf x) {
   float sum = 0.0f;
   for (int i = 0; i < LCIP_LANES; i++)

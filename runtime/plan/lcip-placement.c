@@ -206,6 +206,12 @@ static LcipNumerics numerics_of(const LcipPlacement *p, const LcipIrNode *node) 
   return node->direct ? MIN(p->numerics, LCIP_NUMERICS_REASSOCIATED) : p->numerics;
 }
 
+static gboolean is_over_budget(const LcipIrNode *node, const Description *d,
+                               const LcipKernel *kernel) {
+  return node->over_budget && kernel->numerics == LCIP_NUMERICS_WINOGRAD &&
+         kernel->blob_bytes(&d->step) > node->budget_bytes;
+}
+
 /* The first kernel of the table that can do the step. @refused: the first better one that can't,
  * and @refusal its reason. */
 static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *node,
@@ -220,9 +226,10 @@ static const LcipKernel *first_supporting(LcipPlacement *p, const LcipIrNode *no
         table[i]->numerics > numerics_of(p, node) || !lcip_kernel_handles(table[i], &d->step))
       continue;
     current_formats(p, node, formats);
-    if (lcip_kernel_supports(table[i], &d->step, formats, &reason))
+    const gboolean supported = lcip_kernel_supports(table[i], &d->step, formats, &reason);
+    if (supported && !is_over_budget(node, d, table[i]))
       return table[i];
-    if (!*refused) {
+    if (!supported && !*refused) {
       *refused = table[i];
       *refusal = reason ? reason : "it is for other steps";
     }
@@ -246,7 +253,7 @@ static GPtrArray *alternatives(LcipPlacement *p, const LcipIrNode *node, const D
       continue;
     current_formats(p, node, &own);
     if (lcip_kernel_supports(table[i], &d->step, &own, NULL) &&
-        lcip_formats_agree(&d->step, &own, formats))
+        lcip_formats_agree(&d->step, &own, formats) && !is_over_budget(node, d, table[i]))
       g_ptr_array_add(found, (gpointer)table[i]);
   }
   return found;

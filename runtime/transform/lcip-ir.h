@@ -27,7 +27,8 @@ typedef struct {
  * @lane: index in graph->lanes; -1 for sources and sinks. @graph_port: for the source or sink of a
  * graph input or output, else -1. @pin: kernel name or NULL.
  * @direct: pinned to "direct": any kernel but Winograd's, and no bar to folding and fusing.
- * @over_budget: direct because Winograd's weights would be more than the plan may have. */
+ * @over_budget: of Winograd's kernels only those with at most @budget_bytes of weights, because all
+ * the plan's would be more than it may have. */
 typedef struct {
   LcipIrKind kind;
   gboolean removed;
@@ -44,6 +45,7 @@ typedef struct {
   const char *pin;
   gboolean direct;
   gboolean over_budget;
+  gsize budget_bytes;
 } LcipIrNode;
 
 /** LcipIr: @states, @actor_node: per actor of the graph. @keep: ids whose outputs must stay.
