@@ -18,8 +18,8 @@ void lcip_turn_free(LcipTurn *turn);
 void lcip_turn_take(LcipTurn *turn);
 /** lcip_turn_give: to who can go on and asked first, whose thread does so on this processor. */
 void lcip_turn_give(LcipTurn *turn);
-/** lcip_turn_pass: gives it, and has it again when all that asked before and can go on have given it
- * back and it no longer @must_wait, whose end only who has the turn may bring about. */
+/** lcip_turn_pass: gives it, and has it again when all that asked before and can go on have given
+ * it back and it no longer @must_wait, whose end only who has the turn may bring about. */
 void lcip_turn_pass(LcipTurn *turn, LcipTurnFunc must_wait, gpointer data);
 guint lcip_turn_n_waiting(LcipTurn *turn);
 

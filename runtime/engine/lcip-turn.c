@@ -81,14 +81,19 @@ static void await(Waiter *waiter) {
   unbind(waiter);
 }
 
+static Waiter *first_ready(LcipTurn *turn) {
+  for (GList *at = turn->waiters.head; at; at = at->next)
+    if (is_ready(at->data)) {
+      Waiter *waiter = at->data;
+      g_queue_delete_link(&turn->waiters, at);
+      return waiter;
+    }
+  return NULL;
+}
+
 /* Whose turn is next: NULL for nobody's. */
 static Waiter *pass_locked(LcipTurn *turn) {
-  Waiter *next = NULL;
-  for (GList *at = turn->waiters.head; at && !next; at = at->next)
-    if (is_ready(at->data)) {
-      next = at->data;
-      g_queue_delete_link(&turn->waiters, at);
-    }
+  Waiter *next = first_ready(turn);
   turn->taken = next != NULL;
   return next;
 }
