@@ -91,7 +91,7 @@ typedef struct {
  * first of them has this, the one with the least is taken unless measurements are at hand:
  * multiply-adds of a vector, and what else takes as long. 0: no other kernel competes.
  * @blob_bytes: what prepare() will take for the planned step; may be NULL where nobody asks (all
- * but Winograd's).
+ * but Winograd's and those that sweep).
  * @scratch_bytes: may be NULL for none. @workers: size of the lane's team.
  * @prepare: may be NULL. Turns constants into *@blob once, from step->constants.
  * @prepared_inputs: bit i set: the anchor's input i lives in the blob alone; its view's data is

@@ -234,23 +234,6 @@ static gboolean sweep_begin(const LcipCall *call, gpointer data, LcipTeam *team,
          job_split(job, job->gemm.trans_b ? LCIP_LANES : SUMS * LCIP_LANES, n_parts);
 }
 
-static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
-  Job job;
-  guint n_chunks;
-  if (!sweep_begin(call, &job, team, &n_chunks, error))
-    return FALSE;
-  lcip_team_run(team, n_chunks, run_chunk, &job);
-  return TRUE;
-}
-
-static const LcipKernelSweep sweep = {
-    .weights = 1,
-    .least_bytes = ROWS_SWEPT_BYTES,
-    .job_bytes = sizeof(Job),
-    .begin = sweep_begin,
-    .run = sweep_run,
-};
-
 const LcipKernel LCIP_ISA_KERNEL(gemm_rows_blocked) = {
     .name = LCIP_ISA_NAME("gemm-rows"),
     .family = "blocked",

@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* What the kernels for Gemm and MatMul of a few rows share, as a network's last layers have them at
- * batch 1. Whoever includes this defines run_unit(). Each result is the same sum in the same order,
- * whatever the split and whatever the other rows, which may be those of several calls. */
+ * batch 1. Whoever includes this defines sweep_begin() and run_unit(). Each result is the same sum
+ * in the same order, whatever the split and whatever the other rows, which may be those of several
+ * calls. */
 
 enum {
   MAX_M = 4,     /* rows of a call */
@@ -35,6 +36,8 @@ typedef struct {
   gsize i;
 } Row;
 
+static gboolean sweep_begin(const LcipCall *call, gpointer data, LcipTeam *team, guint *n_parts,
+                            GError **error);
 /* Columns [j, j + n) of all rows: a unit, or what is left of B. */
 static void run_unit(const Row *rows, guint n_rows, gsize j, gsize n);
 
@@ -154,3 +157,20 @@ static void run_chunk(gpointer job, guint chunk, guint worker) {
   const gconstpointer jobs[] = {job};
   sweep_run(jobs, 1, chunk);
 }
+
+static gboolean run(const LcipCall *call, LcipTeam *team, GError **error) {
+  Job job;
+  guint n_chunks;
+  if (!sweep_begin(call, &job, team, &n_chunks, error))
+    return FALSE;
+  lcip_team_run(team, n_chunks, run_chunk, &job);
+  return TRUE;
+}
+
+static const LcipKernelSweep sweep = {
+    .weights = 1,
+    .least_bytes = ROWS_SWEPT_BYTES,
+    .job_bytes = sizeof(Job),
+    .begin = sweep_begin,
+    .run = sweep_run,
+};
